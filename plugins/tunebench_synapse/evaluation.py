@@ -1,0 +1,157 @@
+"""How much each neuron alone could do for a target class (Xu & Wang 2026, algorithm 1; METHODS section 2).
+
+A candidate synapse (i, j) adds ``w * V[i]`` to the logit of class j. ``D_w`` are the samples of class j that are
+misclassified, ``D_c`` those of other classes that are classified right; sample s turns to j at the weight
+``gap / V[i]``, gap being the largest logit less that of j. The threshold is just below the k-th smallest such
+weight over ``D_c``, the count how many samples of ``D_w`` turn below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tunebench_synapse import kernel
+from tunebench_synapse.state import State, absorb, ratios
+
+GUARD = 1e-4
+"""Relative distance of a threshold from its ratio: float32 arithmetic breaks the flip bound with 1e-6."""
+RARE = 1000
+"""A neuron that fires on less than one in `RARE` samples of ``D_c`` is no candidate."""
+
+
+class Evaluation(NamedTuple):
+    """Thresholds in units of weight, float64, and counts of samples, int64, of the same shape (..., H).
+
+    Both are 0 where the neuron is no candidate.
+    """
+
+    threshold: Tensor
+    count: Tensor
+
+
+def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int = 1) -> Evaluation:
+    """Evaluate every neuron as a synapse to ``target``; k = 1 is SJ, k = 2 SMVT-SJ.
+
+    hidden (N, H) non-negative floats, logits (N, C) floats, labels (N,) integers -> threshold and count (H,).
+    Raises ValueError that says which input is wrong. Source: METHODS section 2, "Choices settled".
+    """
+    check_rank(k)
+    # Ranks beyond the samples have no ratio: thresholds 0, without a table of k rows.
+    ranks = min(k, len(labels) + 1)
+    result = evaluate_all(hidden, logits, labels, (target,), ranks)
+    return Evaluation(result.threshold[0, ranks - 1], result.count[0, ranks - 1])
+
+
+def evaluate_all(
+    hidden: Tensor, logits: Tensor, labels: Tensor, targets: Sequence[int] | None = None, k_max: int = 8
+) -> Evaluation:
+    """`evaluate` for every k in 1..k_max and several targets (None: every class) in one pass over the samples.
+
+    Threshold and count are (T, k_max, H); ``[t, k - 1]`` is what ``evaluate(..., targets[t], k)`` gives.
+    """
+    stream = StreamingEvaluator(targets, k_max)
+    stream.update(hidden, logits, labels)
+    return stream.result()
+
+
+class StreamingEvaluator:
+    """`evaluate_all` batch by batch, for tables that do not fit in memory.
+
+    Holds H x k_max ratios per target, and the activations of the misclassified samples of the targets. After a
+    batch that was refused the evaluator is of no use. ``compiled=False`` forces the torch path, which CUDA tensors
+    and machines without numba take anyway; the results are the same.
+    """
+
+    def __init__(
+        self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool | None = None
+    ) -> None:
+        self.targets = None if targets is None else tuple(int(target) for target in targets)
+        self.k_max = check_rank(k_max)
+        self.compiled = compiled
+        self._classes = 0
+        self._state: State | None = None
+        self._refused = False
+
+    def update(self, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: hidden (N, H), logits (N, C), labels (N,); raises ValueError that says what is wrong."""
+        if self._refused:
+            raise ValueError("an earlier batch was refused: start a new evaluator")
+        check_shapes(hidden, logits, labels)
+        if self._state is None:
+            self._start(hidden, logits)
+        state = self._state
+        assert state is not None
+        if hidden.shape[1] != state.fires.shape[1] or logits.shape[1] != self._classes:
+            raise ValueError(
+                f"batch of {hidden.shape[1]} neurons and {logits.shape[1]} classes after batches of "
+                f"{state.fires.shape[1]} and {self._classes}"
+            )
+        self._refused = True
+        path = kernel.absorb if self._use_kernel(hidden) else absorb
+        path(state, hidden.detach(), logits.detach(), labels)
+        self._refused = False
+
+    def result(self) -> Evaluation:
+        """Threshold and count (T, k_max, H) of all samples so far."""
+        if self._state is None or self._refused:
+            raise ValueError("no result: no batch was given, or one was refused")
+        return finish(self._state)
+
+    def _start(self, hidden: Tensor, logits: Tensor) -> None:
+        self._classes = logits.shape[1]
+        targets = tuple(range(self._classes)) if self.targets is None else self.targets
+        for target in targets:
+            if not 0 <= target < self._classes:
+                raise ValueError(f"target {target} is not one of the {self._classes} classes of logits")
+        self._state = State.empty(targets, self.k_max, hidden.shape[1], hidden.device)
+
+    def _use_kernel(self, hidden: Tensor) -> bool:
+        if self.compiled is not None:
+            return self.compiled
+        return hidden.device.type == "cpu" and kernel.available()
+
+
+def finish(state: State) -> Evaluation:
+    """Thresholds from the k-th smallest ratios, then counts over the stored ``D_w``."""
+    m = state.smallest
+    rank = torch.arange(1, m.shape[1] + 1, device=m.device)[:, None]
+    fires = state.fires[:, None, :]
+    enough = (fires >= rank) & (fires * RARE >= state.others_right[:, None, None])
+    threshold = torch.where(enough & (m > 0) & m.isfinite(), m * (1 - GUARD), 0.0)
+    count = torch.zeros(m.shape, dtype=torch.int64, device=m.device)
+    for t, parts in enumerate(state.wrong):
+        for gap, hidden in parts:
+            ratio = ratios(gap, hidden)
+            for r in range(m.shape[1]):
+                count[t, r] += (ratio < threshold[t, r]).sum(0)
+    return Evaluation(threshold, count)
+
+
+def check_rank(k: int) -> int:
+    """Return ``k``, or raise ValueError when it is no rank."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1, not {k!r}")
+    return k
+
+
+def check_shapes(hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Raise ValueError unless hidden is (N, H) float, logits (N, C) float, labels (N,) integer, on one device."""
+    for name, table in (("hidden", hidden), ("logits", logits)):
+        if table.ndim != 2 or not table.is_floating_point():
+            raise ValueError(
+                f"{name} must be a floating-point matrix, not {table.dtype} {tuple(table.shape)}"
+            )
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be a vector of integers, not {labels.dtype} {tuple(labels.shape)}")
+    if not len(hidden) == len(logits) == len(labels):
+        raise ValueError(
+            f"hidden, logits and labels disagree: {len(hidden)}, {len(logits)} and {len(labels)} samples"
+        )
+    if logits.shape[1] == 0:
+        raise ValueError("logits must have at least one column")
+    if not hidden.device == logits.device == labels.device:
+        raise ValueError("hidden, logits and labels must be on one device")

@@ -1,0 +1,95 @@
+"""What one pass over the samples leaves behind, and the readable torch path that fills it.
+
+`absorb` here is the reference: the compiled kernel (`kernel.absorb`) does the same to the same `State`, only faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+BLOCK_ELEMENTS = 1 << 22
+"""Most float64 elements of one temporary table: bounds the memory of the torch path."""
+
+
+@dataclass(eq=False)
+class State:
+    """The running result for T targets, K ranks and H neurons; it does not grow with the samples of ``D_c``."""
+
+    targets: tuple[int, ...]
+    smallest: Tensor
+    """The K smallest ratios gap / V over ``D_c`` so far, ascending, +inf where there are fewer; (T, K, H) float64."""
+    fires: Tensor
+    """Samples of ``D_c`` on which the neuron is positive, (T, H) int64."""
+    others_right: Tensor
+    """|D_c|, (T,) int64."""
+    wrong: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
+    """Per target, the gaps (n,) float64 and activations (n, H) of the samples of ``D_w``, batch by batch."""
+
+    @classmethod
+    def empty(cls, targets: tuple[int, ...], k_max: int, neurons: int, device: torch.device) -> State:
+        """The state before the first sample."""
+        shape = (len(targets), k_max, neurons)
+        return cls(
+            targets=targets,
+            smallest=torch.full(shape, torch.inf, dtype=torch.float64, device=device),
+            fires=torch.zeros(shape[::2], dtype=torch.int64, device=device),
+            others_right=torch.zeros(shape[0], dtype=torch.int64, device=device),
+            wrong=[[] for _ in targets],
+        )
+
+
+def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Add a batch to ``state``: hidden (N, H), logits (N, C), labels (N,), all on the state's device.
+
+    Raises ValueError for values that no result can be computed from.
+    """
+    check_values(hidden, logits, labels)
+    right = logits.argmax(1) == labels
+    for t, target in enumerate(state.targets):
+        for rows in blocks(right & (labels != target), hidden.shape[1]):
+            ratio = ratios(gaps(logits[rows], target), hidden[rows])
+            pool = torch.cat([state.smallest[t], ratio])
+            state.smallest[t] = pool.topk(state.smallest.shape[1], dim=0, largest=False, sorted=True).values
+            state.fires[t] += (hidden[rows] > 0).sum(0)
+            state.others_right[t] += len(rows)
+        keep_wrong(state, t, hidden, logits, ~right & (labels == target))
+
+
+def keep_wrong(state: State, t: int, hidden: Tensor, logits: Tensor, mask: Tensor) -> None:
+    """Store the masked samples as ``D_w`` of the t-th target, in blocks; a copy, so the batch can be freed."""
+    for rows in blocks(mask, hidden.shape[1]):
+        state.wrong[t].append((gaps(logits[rows], state.targets[t]), hidden[rows]))
+
+
+def blocks(mask: Tensor, columns: int) -> Iterator[Tensor]:
+    """The indices where ``mask`` holds, cut so that a block of rows has at most `BLOCK_ELEMENTS` elements."""
+    rows = mask.nonzero().squeeze(1)
+    return iter(rows.split(max(1, BLOCK_ELEMENTS // max(1, columns)))) if len(rows) else iter(())
+
+
+def gaps(logits: Tensor, target: int) -> Tensor:
+    """``MaxV - C_j`` in float64, (N,): how far the target's logit lies below the largest."""
+    exact = logits.double()
+    return exact.amax(1) - exact[:, target]
+
+
+def ratios(gap: Tensor, hidden: Tensor) -> Tensor:
+    """``gap / V`` where V > 0, else +inf, (N, H) float64: the weight at which the sample turns to the target."""
+    v = hidden.double()
+    return torch.where(v > 0, gap[:, None] / v, torch.inf)
+
+
+def check_values(hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Raise ValueError for non-finite or negative ``hidden``, non-finite ``logits``, labels outside 0..C-1."""
+    if not bool(hidden.isfinite().all()):
+        raise ValueError("hidden holds NaN or infinite values")
+    if bool((hidden < 0).any()):
+        raise ValueError("hidden holds negative values: a synapse needs non-negative activations (ReLU)")
+    if not bool(logits.isfinite().all()):
+        raise ValueError("logits hold NaN or infinite values")
+    if bool(((labels < 0) | (labels >= logits.shape[1])).any()):
+        raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, one per column of logits")
