@@ -1,0 +1,41 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from tunebench.datasets.base import Dataset, DatasetSource, Place, opened
+from tunebench.datasets.digits import Digits
+from tunebench.datasets.files import ImageFolder, Npz
+from tunebench.datasets.vision import SOURCES
+from tunebench.errors import UsageError
+
+_BUNDLED: Mapping[str, DatasetSource] = {source.name: source for source in (Digits(), *SOURCES)}
+_FROM_PATH: Mapping[str, Callable[[Path], DatasetSource]] = {"npz": Npz, "imagefolder": ImageFolder}
+
+
+def dataset_names() -> tuple[str, ...]:
+    """The bundled names, sorted; ``npz:FILE`` and ``imagefolder:DIR`` come on top."""
+    return tuple(sorted(_BUNDLED))
+
+
+def open_dataset(
+    name: str, place: Place, extra: Mapping[str, DatasetSource] = MappingProxyType({})
+) -> Dataset:
+    """Load and check the data set ``name``.
+
+    It is a bundled one, one of ``extra``, ``npz:FILE`` or ``imagefolder:DIR``. Raises
+    `UsageError` for a name that is none of these, `DataError` for data that is missing or unfit.
+    """
+    sources = {**extra, **_BUNDLED}
+    if name in sources:
+        return opened(name, sources[name], place)
+    prefix, colon, path = name.partition(":")
+    if colon and path and prefix in _FROM_PATH:
+        return opened(name, _FROM_PATH[prefix](Path(path).expanduser()), place)
+    near = difflib.get_close_matches(name, sources, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(sources))}"
+    raise UsageError(f"unknown data set {name!r}; {hint} (or npz:FILE, imagefolder:DIR)")

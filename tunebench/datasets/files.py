@@ -1,0 +1,119 @@
+"""Data sets from the user's own files: an npz archive or a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.splits import stratified
+from tunebench.errors import DataError
+from tunebench.torchvision_compat import import_torchvision
+
+TEST_SHARE = 0.2
+SPLIT_SEED = 0
+
+
+class Npz(DatasetSource):
+    """``x_train, y_train, x_test, y_test`` of an archive; uint8 is scaled to [0, 1], floats are not."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"npz:{path}"
+        self.path = path
+
+    def load(self, split: Split, place: Place) -> Raw:
+        """Read two arrays; `DataError` when the file is missing, damaged or lacks one."""
+        if not self.path.is_file():
+            raise DataError(f"{self.path} is missing; npz:FILE needs an archive written by numpy.savez")
+        keys = (f"x_{split}", f"y_{split}")
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                missing = [key for key in keys if key not in archive]
+                if not missing:
+                    return archive[keys[0]], archive[keys[1]]
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise DataError(f"{self.path} is no readable npz archive ({reason(error)})") from error
+        raise DataError(f"{self.path} holds no {missing[0]}; it needs x_train, y_train, x_test and y_test")
+
+
+class ImageFolder(DatasetSource):
+    """A folder per class, inside ``train/`` and ``test/`` or in one tree of which 20 % become the test split.
+
+    Every image is resized (bilinear) to the size of the first training image. Inputs are grey (1, H, W) when
+    all images are, else RGB (3, H, W).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"imagefolder:{path}"
+        self.path = path
+
+    def load(self, split: Split, place: Place) -> Raw:
+        """Decode one split to uint8; `DataError` names the folder or image at fault."""
+        train, test = self._files()
+        grey = all(_image(path).mode in ("1", "L", "LA") for path, _ in train + test)
+        size = _image(train[0][0]).size
+        samples = train if split == "train" else test
+        x = np.stack([_pixels(path, size, grey) for path, _ in samples])
+        return x, np.array([label for _, label in samples])
+
+    def _files(self) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+        if not self.path.is_dir():
+            raise DataError(
+                f"{self.path} is missing; imagefolder:DIR needs a folder with one subfolder per class"
+            )
+        parts = [self.path / "train", self.path / "test"]
+        present = [part for part in parts if part.is_dir()]
+        if len(present) == 1:
+            raise DataError(
+                f"{self.path} has {present[0].name}/ but not its counterpart; add it, or drop that level"
+            )
+        if not present:
+            samples, _ = _samples(self.path)
+            rows = stratified(
+                np.array([label for _, label in samples]), round(len(samples) * TEST_SHARE), SPLIT_SEED
+            )
+            train, test = ([samples[row] for row in part] for part in rows)
+            return train, test
+        train, numbers = _samples(parts[0])
+        test, names = _samples(parts[1])
+        unknown = sorted(set(names) - set(numbers))
+        if unknown:
+            raise DataError(f"{parts[1] / unknown[0]}: there is no class {unknown[0]!r} in train")
+        by_test_label = {label: numbers[name] for name, label in names.items()}
+        return train, [(path, by_test_label[label]) for path, label in test]
+
+
+def _samples(folder: Path) -> tuple[list[tuple[Path, int]], dict[str, int]]:
+    """Image files with labels, sorted, and the label of every class name."""
+    try:
+        found = import_torchvision().datasets.ImageFolder(folder)
+    except OSError as error:
+        raise DataError(f"{folder} is no folder of images by class ({reason(error)})") from error
+    return [(Path(path), label) for path, label in found.samples], found.class_to_idx
+
+
+def _image(path: Path) -> Any:
+    """The opened image, pixels still undecoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image
+    except Exception as error:
+        raise DataError(f"{path} is no readable image ({reason(error)})") from error
+
+
+def _pixels(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
+    """One image as (1 or 3, H, W) uint8."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise ValueError(f"mode {image.mode}: only 8 bits per channel are supported")
+            pixels = np.asarray(image.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
+    except Exception as error:
+        raise DataError(f"{path} is no readable image ({reason(error)})") from error
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)
