@@ -1,8 +1,9 @@
 """Minibatch SGD on tensors that fit in memory: no DataLoader in the inner loop.
 
-`sgd` is what trains the originals and what fine-tuning plugins call. Networks that are plain stacks of Linear and
-ReLU take hand-written gradients (about twice as fast on small networks, because the weight update needs no
-gradient buffer); everything else takes autograd. `tests/test_training.py` holds the two paths against each other.
+`sgd` trains the originals; `fine_tune` is what fine-tuning plugins call. Networks that are plain stacks of
+Linear and ReLU take hand-written gradients (about twice as fast on small networks, because the weight
+update needs no gradient buffer); everything else takes autograd. `tests/test_training.py` holds the two
+paths against each other.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def minibatches(
     done = 0
     while done < steps:
         order = torch.randperm(len(y), generator=generator).to(x.device)
-        for rows in order.split(batch_size):
+        for rows in torch.split(order, batch_size):
             if done == steps:
                 return
             yield x.index_select(0, rows), y.index_select(0, rows)
@@ -62,6 +63,31 @@ def sgd(
     model.zero_grad()
 
 
+def fine_tune(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss,
+    lr: float,
+    seed: int,
+    *,
+    weight_decay: float = 0.0,
+) -> None:
+    """`sgd` on a copy of a trained network, in place, as a tuner needs it.
+
+    Every parameter is trained, also where the original was frozen. Dropout and the like draw from ``seed``,
+    the global generators stay as they were. Where training diverges, the weights are put back: too large a
+    step is a poor trial, not a broken tuner.
+    """
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.requires_grad_(True)
+    devices = {value.device for value in before.values() if value.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        sgd(model, batches, loss, lr, weight_decay=weight_decay)
+    if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
+        model.load_state_dict(before)
+
+
 def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
     """The Linear layers of a plain ``[Flatten,] (Linear, ReLU)*, Linear`` network, or None for any other."""
     if type(model) is not nn.Sequential:
@@ -71,8 +97,11 @@ def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
         parts = parts[1:]
     linears, relus = parts[::2], parts[1::2]
     plain = len(parts) % 2 == 1 and all(type(r) is nn.ReLU for r in relus)
-    if not plain or not all(type(p) is nn.Linear and p.bias is not None for p in linears):
+    if not plain or not all(type(p) is nn.Linear and isinstance(p.bias, nn.Parameter) for p in linears):
         return None
+    weights = [p.weight for p in linears]
+    if not all(isinstance(w, nn.Parameter) for w in weights) or len(set(map(id, weights))) < len(weights):
+        return None  # computed weights (torch.nn.utils.prune) and tied ones
     if not all(p.requires_grad for layer in linears for p in layer.parameters()):
         return None
     return [layer for layer in linears if isinstance(layer, nn.Linear)]
@@ -81,7 +110,7 @@ def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
 def stack_step(
     layers: list[nn.Linear], x: Tensor, y: Tensor, loss: Loss, lr: float, weight_decay: float = 0.0
 ) -> None:
-    """One SGD step on a `linear_stack`: the loss by autograd at the logits, the layers by hand, updates in place."""
+    """One SGD step on a `linear_stack`, in place: the loss by autograd at the logits, the layers by hand."""
     last = len(layers) - 1
     inputs = [x.flatten(1)]
     with torch.no_grad():

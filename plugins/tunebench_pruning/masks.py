@@ -36,7 +36,7 @@ def lowest(scores: Sequence[Tensor], share: float) -> list[Tensor]:
     dropped = len(flat) - kept_count(len(flat), share)
     pruned = torch.zeros_like(flat, dtype=torch.bool)
     pruned[flat.argsort(stable=True)[:dropped]] = True
-    parts = pruned.split([score.numel() for score in scores])
+    parts = torch.split(pruned, [score.numel() for score in scores])
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
 
 

@@ -20,7 +20,7 @@ def loss_change(model: nn.Module, x: Tensor, y: Tensor) -> list[list[Tensor]]:
     model = copy.deepcopy(model).requires_grad_(True)
     parameters = linear_parameters(model)
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for part_x, part_y in zip(x.split(1024), y.split(1024), strict=True):
+    for part_x, part_y in zip(torch.split(x, 1024), torch.split(y, 1024), strict=True):
         loss = F.cross_entropy(model(part_x), part_y, reduction="sum") / len(y)
         for total, gradient in zip(
             gradients, torch.autograd.grad(loss, parameters, materialize_grads=True), strict=True

@@ -42,7 +42,8 @@ class ClassWeightedPruning(Tuner):
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> nn.Module:
         """A fine-tuned copy with ``floor((1 - share) * N)`` of its N Linear parameters kept."""
-        model = class_weighted_fine_tune(copy.deepcopy(task.model), task, params)
+        model = copy.deepcopy(task.model)
+        class_weighted_fine_tune(model, task, params)
         zero_out(linear_parameters(model), smallest_weights(model, params["share"]))
         return model
 
@@ -106,7 +107,8 @@ class FineTunedClassSensitivePruning(ClassSensitivePruning):
         """A pruned and fine-tuned copy whose pruned weights are exactly zero."""
         pruned = self.masks(prepared, params["share"])
         model = super().tune(task, params, prepared)
-        return class_weighted_fine_tune(model, task, params, pruned)
+        class_weighted_fine_tune(model, task, params, pruned)
+        return model
 
 
 def _of_targets(task: TuningTask) -> Tensor:

@@ -1,0 +1,28 @@
+"""Rivals that retrain: other losses on the whole network, or the output layer alone (METHODS section 4)."""
+
+from __future__ import annotations
+
+from optuna.distributions import FloatDistribution
+
+from tunebench import Tuner, hookimpl
+from tunebench_finetune.fine_tuning import FineTuning
+from tunebench_finetune.last_layer import LastLayer
+from tunebench_finetune.losses import (
+    class_weighted,
+    dynamically_weighted_balanced,
+    logit_adjusted,
+    original_loss,
+)
+
+
+@hookimpl
+def tunebench_tuners() -> list[Tuner]:
+    """The tuners of this family."""
+    weight = FloatDistribution(1.0, 20.0, log=True)
+    return [
+        FineTuning("continue-training", original_loss, {}),
+        FineTuning("weighted-finetune", class_weighted, {"lambda": weight}),
+        FineTuning("logit-adjustment", logit_adjusted, {"tau": FloatDistribution(0.0, 2.0)}),
+        FineTuning("dwb-loss", dynamically_weighted_balanced, {"target_weight": weight}),
+        LastLayer(),
+    ]
