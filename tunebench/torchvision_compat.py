@@ -2,7 +2,7 @@
 
 The torchvision wheel on the package index links against a CUDA build of torch. Next to a CPU-only torch that
 extension does not load, and then the import itself fails, because torchvision describes two operators that
-only the extension declares. Datasets and transforms need none of its operators, so declaring the two is enough.
+only the extension declares. Datasets and transforms need none of them, so declaring the two is enough.
 """
 
 from __future__ import annotations

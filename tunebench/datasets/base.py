@@ -75,6 +75,11 @@ class Dataset:
     std: float
     _raw: dict[Split, Raw] = field(repr=False)
 
+    @property
+    def train_size(self) -> int:
+        """Number of training samples, before any is held out."""
+        return len(self._raw["train"][1])
+
     def train(self) -> Samples:
         """The training split as fresh tensors."""
         return self._samples("train")

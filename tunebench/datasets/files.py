@@ -71,9 +71,11 @@ class ImageFolder(DatasetSource):
             )
         if not present:
             samples, _ = _samples(self.path)
-            rows = stratified(
-                np.array([label for _, label in samples]), round(len(samples) * TEST_SHARE), SPLIT_SEED
-            )
+            labels = np.array([label for _, label in samples])
+            try:
+                rows = stratified(labels, round(len(samples) * TEST_SHARE), SPLIT_SEED)
+            except DataError as error:
+                raise DataError(f"{self.path}: {error}") from error
             train, test = ([samples[row] for row in part] for part in rows)
             return train, test
         train, numbers = _samples(parts[0])

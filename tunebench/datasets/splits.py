@@ -26,8 +26,10 @@ def stratified(y: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.
     Classes share the held-out rows by largest remainder, with at least one row of each class on either side;
     `DataError` where that cannot be.
     """
+    if not len(y):
+        raise DataError("cannot split 0 samples; add samples")
     classes, counts = np.unique(y, return_counts=True)
-    if len(y) and counts.min() < 2:
+    if counts.min() < 2:
         label = classes[counts.argmin()]
         raise DataError(
             f"class {label} has {counts.min()} sample, too few to split; give it at least 2 or drop it"
@@ -37,7 +39,7 @@ def stratified(y: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.
             f"cannot split {len(y)} samples of {len(classes)} classes so that both parts "
             f"({len(y) - held_out} and {held_out} samples) hold every class; add samples"
         )
-    exact = counts * (held_out / len(y))
+    exact = counts * held_out / len(y)
     take = np.clip(np.floor(exact), 1, counts - 1)
     while gap := held_out - take.sum():
         step = np.sign(gap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ PAPER_ITERATIONS = {"mnist": 32_000, "fashion-mnist": 227_000, "svhn": 275_000, 
 """SGD steps of the originals, Xu & Wang 2026 (METHODS section 1)."""
 MNIST_MOMENTS = (0.1307, 0.3081)
 HALVES = (0.5, 0.5)
+REPLACE = "; replace it, or delete it and pass --download"
 
 
 class IdxSource(DatasetSource):
@@ -37,29 +39,29 @@ class IdxSource(DatasetSource):
 
     def load(self, split: Split, place: Place) -> Raw:
         """Read through torchvision; `DataError` names the file that is missing or damaged."""
-        root = _root(self.name, place)
-        images, labels = files = self._files(root, split)
+        train, test = self._files(_root(self.name, place))
+        images, labels = train if split == "train" else test
 
         def read() -> Any:
             options = {"split": self.name.removeprefix("emnist-")} if self.kind == "EMNIST" else {}
             dataset = getattr(import_torchvision().datasets, self.kind)
-            return dataset(root, train=split == "train", download=place.download, **options)
+            return dataset(place.data_dir, train=split == "train", download=place.download, **options)
 
-        data = _read(self.name, read, lambda: _absent(self.name, files, root) or _damaged(files))
+        data = _read(place, (images, labels, *train, *test), read)  # torchvision insists on all four
         x, y = data.data.numpy()[:, None], data.targets.numpy()
         if len(x) != len(y):
-            raise DataError(
-                f"{images} holds {len(x)} images but {labels.name} {len(y)} labels; fetch both again"
-            )
+            raise DataError(f"{images} holds {len(x)} images but {labels.name} {len(y)} labels; replace both")
         _check_labels(labels, y, self.label_bound)
         return x, y
 
-    def _files(self, root: Path, split: Split) -> tuple[Path, Path]:
-        prefix = (
-            f"{self.name}-{split}" if self.kind == "EMNIST" else {"train": "train", "test": "t10k"}[split]
-        )
-        folder = root / self.kind / "raw"
-        return folder / f"{prefix}-images-idx3-ubyte", folder / f"{prefix}-labels-idx1-ubyte"
+    def _files(self, root: Path) -> list[tuple[Path, Path]]:
+        """Images and labels of train, then of test."""
+        emnist = self.kind == "EMNIST"
+        prefixes = (f"{self.name}-train", f"{self.name}-test") if emnist else ("train", "t10k")
+        raw = root / self.kind / "raw"
+        return [
+            (raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte") for prefix in prefixes
+        ]
 
 
 class Svhn(DatasetSource):
@@ -83,12 +85,12 @@ class Svhn(DatasetSource):
             files = {key: [url, file, None] for key, (url, file, _) in svhn.split_list.items()}
             return type("SVHN", (svhn,), {"split_list": files})(root, split=split)
 
-        data = _read(self.name, read, lambda: _absent(self.name, (path,), root), path)
+        data = _read(place, (path,), read)
         x, y = data.data, np.atleast_1d(data.labels)
         if x.dtype != np.uint8 or x.shape[1:] != (3, 32, 32) or y.shape != x.shape[:1]:
             raise DataError(
-                f"{path} must hold X (32, 32, 3, N) uint8 and y (N, 1); after transposition they are "
-                f"{x.shape} {x.dtype} and {y.shape}"
+                f"{path} must hold X (32, 32, 3, N) uint8 and y (N, 1); torchvision reads "
+                f"{x.shape} {x.dtype} and {y.shape}{REPLACE}"
             )
         _check_labels(path, y, 10)
         return x, y
@@ -114,51 +116,55 @@ def _root(name: str, place: Place) -> Path:
     return place.data_dir
 
 
-def _read(
-    name: str, read: Callable[[], Any], fault: Callable[[], str | None], path: Path | None = None
-) -> Any:
-    """Call ``read`` with torchvision's prints on stderr; when it fails, say which file is at fault."""
+def _read(place: Place, files: tuple[Path, ...], read: Callable[[], Any]) -> Any:
+    """Call ``read`` with torchvision's prints on stderr; a failure is a `DataError` that names a file."""
     try:
         with redirect_stdout(sys.stderr):
             return read()
     except ImportError:
         raise
     except Exception as error:  # torchvision, pickle, scipy and urllib raise many kinds
-        text = fault() or f"{path or name} cannot be read ({reason(error)}); fetch it again"
+        text = _absent(files, place, error)
+        if text is None:
+            text = (_damaged(files) or f"{files[0]} cannot be read ({reason(error)})") + REPLACE
         raise DataError(text) from error
 
 
-def _absent(name: str, files: tuple[Path, ...], root: Path) -> str | None:
+def _absent(files: tuple[Path, ...], place: Place, error: Exception) -> str | None:
+    """Which file is not there, where it was looked for, and what to do."""
     for path in files:
         if not path.exists():
             packed = path.with_name(path.name + ".gz")
-            first = (
-                f"unpack {packed.name} there" if packed.exists() else f"put torchvision's files under {root}"
-            )
-            return f"{name}: {path} is missing; {first}, set TUNEBENCH_DATA or --data-dir, or pass --download"
+            put = f"put torchvision's files under {place.data_dir}"
+            if packed.exists():
+                put = f"unpack {packed.name}"
+            last = f"the download failed: {reason(error)}" if place.download else "or pass --download"
+            return f"{path} is missing; {put}, set TUNEBENCH_DATA or --data-dir, {last}"
     return None
 
 
 def _damaged(files: tuple[Path, ...]) -> str | None:
-    """What is wrong with idx files: a magic number (8 = uint8, number of axes), the sizes, then the bytes."""
-    for path, axes in zip(files, (3, 1), strict=True):
+    """What is wrong with an idx file: magic number (8 = uint8, number of axes), sizes, then the bytes."""
+    for path in files:
+        if "-ubyte" not in path.name:
+            continue
+        axes = 3 if "idx3" in path.name else 1
         size = path.stat().st_size
-        header = 4 * (1 + axes)
         with path.open("rb") as file:
-            start = file.read(header)
-        if len(start) < header:
-            return f"{path} is truncated ({size} bytes); fetch it again"
-        magic, *shape = struct.unpack(f">{1 + axes}I", start)
+            header = file.read(4 * (1 + axes))
+        if len(header) < 4 * (1 + axes):
+            return f"{path} is truncated ({size} bytes)"
+        magic, *shape = struct.unpack(f">{1 + axes}I", header)
         if magic != 0x800 + axes:
-            return f"{path} is no idx file of unsigned bytes (magic number {magic:#010x}); fetch it again"
-        if size != header + int(np.prod(shape)):
-            return (
-                f"{path} has {size} bytes, its header promises {header + int(np.prod(shape))}; fetch it again"
-            )
+            return f"{path} is no idx file of bytes in {axes} dimensions (magic number {magic:#010x})"
+        if 0 in shape:
+            return f"{path} is empty: its header says {shape}"
+        if size != len(header) + math.prod(shape):
+            return f"{path} has {size} bytes where its header promises {len(header) + math.prod(shape)}"
     return None
 
 
 def _check_labels(path: Path, y: np.ndarray, bound: int) -> None:
     wrong = y[(y < 0) | (y >= bound)]
     if len(wrong):
-        raise DataError(f"{path} holds label {wrong[0]}, outside 0..{bound - 1}; fetch it again")
+        raise DataError(f"{path} holds label {wrong[0]}, outside 0..{bound - 1}{REPLACE}")
