@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,8 +136,8 @@ def opened(name: str, source: DatasetSource, place: Place) -> Dataset:
 
 
 def reason(error: BaseException) -> str:
-    """An exception as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """An exception as one line of bounded length."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")
 
 
 def _checked(name: str, source: DatasetSource, split: Split, place: Place) -> Raw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -21,12 +22,16 @@ class Npz(DatasetSource):
 
     def __init__(self, path: Path) -> None:
         self.name = f"npz:{path}"
-        self.path = path
+        self.path = path.absolute()
 
     def load(self, split: Split, place: Place) -> Raw:
         """Read two arrays; `DataError` when the file is missing, damaged or lacks one."""
         if not self.path.is_file():
             raise DataError(f"{self.path} is missing; npz:FILE needs an archive written by numpy.savez")
+        if not is_zipfile(
+            self.path
+        ):  # else numpy would take it for a pickle and tell how to load it unsafely
+            raise DataError(f"{self.path} is no npz archive; npz:FILE needs one written by numpy.savez")
         keys = (f"x_{split}", f"y_{split}")
         try:
             with np.load(self.path, allow_pickle=False) as archive:
@@ -47,7 +52,7 @@ class ImageFolder(DatasetSource):
 
     def __init__(self, path: Path) -> None:
         self.name = f"imagefolder:{path}"
-        self.path = path
+        self.path = path.absolute()
 
     def load(self, split: Split, place: Place) -> Raw:
         """Decode one split to uint8; `DataError` names the folder or image at fault."""

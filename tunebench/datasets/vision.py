@@ -138,8 +138,8 @@ def _absent(files: tuple[Path, ...], place: Place, error: Exception) -> str | No
             put = f"put torchvision's files under {place.data_dir}"
             if packed.exists():
                 put = f"unpack {packed.name}"
-            last = f"the download failed: {reason(error)}" if place.download else "or pass --download"
-            return f"{path} is missing; {put}, set TUNEBENCH_DATA or --data-dir, {last}"
+            text = f"{path} is missing; {put}, set TUNEBENCH_DATA or --data-dir, or pass --download"
+            return f"{text} (the download failed: {reason(error)})" if place.download else text
     return None
 
 
