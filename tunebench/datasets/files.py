@@ -28,9 +28,8 @@ class Npz(DatasetSource):
         """Read two arrays; `DataError` when the file is missing, damaged or lacks one."""
         if not self.path.is_file():
             raise DataError(f"{self.path} is missing; npz:FILE needs an archive written by numpy.savez")
-        if not is_zipfile(
-            self.path
-        ):  # else numpy would take it for a pickle and tell how to load it unsafely
+        # numpy would take any other file for a pickle and tell how to load it unsafely.
+        if not is_zipfile(self.path):
             raise DataError(f"{self.path} is no npz archive; npz:FILE needs one written by numpy.savez")
         keys = (f"x_{split}", f"y_{split}")
         try:
