@@ -1,0 +1,5 @@
+"""``python -m tunebench``."""
+
+from tunebench.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""``tunebench list``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from tunebench.cli.options import plugin_option
+
+KINDS = ("tuners", "datasets", "models", "plugins")
+
+
+@click.command(name="list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Machine readable.")
+@plugin_option
+def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
+    """List tuners, data sets, models and plugins; everything without KIND."""
+    from tunebench.datasets import dataset_names
+    from tunebench.models import PAPER_WIDTHS
+    from tunebench.plugins import PluginFile, load_registry
+
+    registry = load_registry([PluginFile.read(path) for path in plugins])
+    found: dict[str, dict[str, str]] = {
+        "tuners": {name: summary(tuner) for name, tuner in registry.tuners.items()},
+        "datasets": {name: "bundled" for name in dataset_names()}
+        | {name: "plugin" for name in registry.named("tunebench_datasets")}
+        | {"npz:FILE": "x_train, y_train, x_test, y_test", "imagefolder:DIR": "train/ and test/, or one tree"},
+        "models": {name: "-".join(map(str, widths)) for name, widths in PAPER_WIDTHS.items()}
+        | {name: "plugin" for name in registry.named("tunebench_models")}
+        | {"mlp:W1-W2-...": "any hidden widths"},
+        "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
+    }
+    chosen = {kind: found[kind]} if kind else found
+    if as_json:
+        click.echo(json.dumps(chosen, indent=1))
+        return
+    for title, entries in chosen.items():
+        if not kind:
+            click.echo(f"{title}:")
+        width = max(map(len, entries), default=0)
+        for name, text in entries.items():
+            click.echo(f"  {name:<{width}}  {text}")
+
+
+def summary(tuner: Any) -> str:
+    """First line of a tuner's docstring."""
+    lines = (tuner.__doc__ or "").strip().splitlines()
+    return lines[0] if lines else ""

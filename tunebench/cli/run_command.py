@@ -1,0 +1,121 @@
+"""``tunebench run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from tunebench.cli.options import data_dir_option, many, plugin_option
+
+
+class Bars:
+    """Draws a run's stages as progress bars on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.interactive = not quiet and sys.stderr.isatty()
+        self.bar: Any = None
+
+    def stage(self, name: str, total: int) -> None:
+        """See `tunebench.runner.Observer`."""
+        self.end()
+        self.bar = tqdm(total=total, desc=name, unit="", disable=self.quiet, mininterval=0.2, dynamic_ncols=True)
+
+    def step(self, note: str) -> None:
+        """See `tunebench.runner.Observer`."""
+        if self.interactive:
+            self.bar.set_postfix_str(note[-40:], refresh=False)
+        self.bar.update()
+
+    def warn(self, text: str) -> None:
+        """See `tunebench.runner.Observer`."""
+        tqdm.write(f"tunebench: warning: {text}", file=sys.stderr)
+
+    def end(self) -> None:
+        """Leave the last bar on the screen."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+@click.command(name="run")
+@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@many("-d", "--dataset", "datasets", help="Data set: a name or glob, npz:FILE, imagefolder:DIR.")
+@many("-m", "--model", "models", help="Network: model1, model2, mlp:W1-W2-..., or a glob.")
+@many("-t", "--tuner", "tuners", help="Tuner: a name or glob.")
+@many("--target", "targets", help="weakest, weakest:N, all, a class, or classes joined by +.")
+@click.option("--seeds", type=int, help="Number of originals, trained from seeds 0 to N-1.")
+@click.option("--trials", type=int, help="Trials per search, the unchanged original included.  [30]")
+@click.option("--budget", type=float, metavar="PP", help="OA that may be lost on validation, in points.  [0.2]")
+@click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
+@click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
+@click.option("--recipe", help="How originals are trained: paper, converged or quick.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
+@click.option("--timeout", help="Of one cell, such as 90s or 10m.  [10m]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+@data_dir_option
+@click.option("--download", is_flag=True, help="Fetch missing data sets.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [tunebench-runs/SUITE]")
+@plugin_option
+@click.option("--dry-run", is_flag=True, help="Print the grid and an estimate; do nothing.")
+@click.option("--no-cache", is_flag=True, help="Compute every cell again.")
+@click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+def command(suite: Path | None, **flags: Any) -> int:
+    """Run SUITE (a TOML file; without one, the embedded digits suite) and print its leaderboard.
+
+    Finished cells are kept and never run again, so the same command continues an interrupted run.
+    """
+    from tunebench.suite import load_suite
+
+    names = ("datasets", "models", "tuners", "targets", "seeds", "trials", "budget", "margin", "protocol", "recipe")
+    chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
+
+    from tunebench import runner
+    from tunebench.datasets import Place
+    from tunebench.plugins import PluginFile
+
+    options = runner.RunOptions(
+        out=flags["out"] or Path("tunebench-runs") / chosen.name,
+        jobs=flags["jobs"] or os.cpu_count() or 1,
+        place=Place(flags["data_dir"], flags["download"]),
+        plugins=tuple(PluginFile.read(path) for path in flags["plugins"]),
+        device=pick_device(flags["device"]),
+        retry_failed=flags["retry_failed"],
+        no_cache=flags["no_cache"],
+    )
+    if flags["dry_run"]:
+        click.echo(runner.describe(chosen, options))
+        return 0
+    bars = Bars(flags["quiet"])
+    try:
+        counts = runner.run(chosen, options, bars)
+    finally:
+        bars.end()
+    from tunebench import leaderboard, report
+    from tunebench.cells import FAILURES
+
+    board = leaderboard.build(options.out)
+    report.write_files(board, options.out)
+    click.echo(report.render(board, "table"))
+    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
+    return 1 if FAILURES & counts.keys() else 0
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` takes a GPU where there is one."""
+    if name == "cpu":
+        return name
+    import torch
+
+    from tunebench.errors import UsageError
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise UsageError("--device cuda: torch finds no GPU here; use --device cpu")
+    return "cpu"

@@ -1,0 +1,188 @@
+"""One cell from start to end: load the task, search, and only then load the test split and score once."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tunebench.activations import activations, forward
+from tunebench.cells import Cell, Job
+from tunebench.cost import cost_of_edit, cost_of_module, output_layer
+from tunebench.edits import EditedModel, edited_logits, fold
+from tunebench.errors import InvalidOutput
+from tunebench.metrics import operating_point
+from tunebench.models import ModelSpec, find_model
+from tunebench.plugins import Registry, load_registry
+from tunebench.predictions import pack
+from tunebench.provenance import provenance
+from tunebench.search import Candidate, Selection, search
+from tunebench.tasks import TestSplit, fingerprint, load_task, load_test
+from tunebench.tuner import LogitEdit, Tuner, TuningTask
+
+Record = dict[str, Any]
+PROBE_ROWS = 8
+
+
+def run_cell(job: Job) -> Record:
+    """Compute one cell; whatever the tuner does short of ending the process becomes the record's status."""
+    torch.set_num_threads(1)
+    base: Record = {"cell": asdict(job.cell), "key": job.key, "options": asdict(job.options)}
+    try:
+        registry = load_registry(job.plugins)
+        return base | evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job.cell))
+    except InvalidOutput as exc:
+        return base | failure("invalid", str(exc))
+    except (MemoryError, torch.OutOfMemoryError) as exc:
+        return base | failure("out-of-memory", last_lines(exc))
+    except BaseException as exc:  # SystemExit too: it must not end the run
+        return base | failure("error", last_lines(exc))
+
+
+def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
+    """The record of a cell whose tuner behaves; raises what the tuner raises."""
+    device = torch.device(job.device)
+    task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+    torch.manual_seed(task.seed)
+    reason = tuner.skip(task)
+    if reason is not None:
+        return failure("skipped", str(reason))
+    before = fingerprint(task)
+    selection = search(tuner, task, job.options)
+    if fingerprint(task) != before:
+        raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
+    # Selection is final from here on; nothing below feeds back into it.
+    test = load_test(job.original, job.cell.targets, device)
+    return {
+        "status": "ok",
+        "reason": selection.reason,
+        **final_scores(task, selection, test, job.options.budget),
+        "selected_on": "test" if job.original.protocol == "paper" else "validation",
+        "trials": selection.trials,
+        "regret": selection.regret,
+        "tune_seconds": selection.tune_seconds,
+        "history": selection.history,
+        "provenance": provenance(job, task, len(test.y)),
+    }
+
+
+def final_scores(task: TuningTask, selection: Selection, test: TestSplit, budget: float) -> Record:
+    """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
+    seen = activations(task.model, test.x)
+    labels = test.y.cpu().numpy()
+    original = seen.logits.argmax(1).cpu().numpy()
+    points: dict[str, dict[str, Record]] = {}
+    scored: dict[int, Record] = {}
+    for variant, by_budget in selection.chosen.items():
+        points[variant] = {}
+        for limit, candidate in by_budget.items():
+            if id(candidate) not in scored:
+                logits = test_logits(task, candidate, test.x, seen.hidden, seen.logits)
+                predictions = logits.argmax(1).cpu().numpy()
+                scored[id(candidate)] = {
+                    **describe(candidate),
+                    "test": operating_point(labels, predictions, original, task.targets, task.classes),
+                    "cost": cost_of(task, candidate)._asdict(),
+                    "predictions": pack(predictions, original),
+                }
+            points[variant][str(limit)] = scored[id(candidate)]
+    probe = forward(finished(task, selection.chosen["plain"][budget]), task.x_valid[:PROBE_ROWS])
+    return {
+        "original": operating_point(labels, original, original, task.targets, task.classes)
+        | {"valid": list(task_score(task))},
+        "classes": task.classes,
+        "labels": pack(labels, np.zeros_like(labels)),
+        "predictions": pack(original, labels),
+        "points": points,
+        "probe": probe.double().cpu().tolist(),
+    }
+
+
+def task_score(task: TuningTask) -> tuple[int, int]:
+    """Right target samples and right samples of the original on the selection split."""
+    right = task.logits_valid.argmax(1) == task.y_valid
+    mine = torch.isin(task.y_valid, task.y_valid.new_tensor(task.targets))
+    return int((right & mine).sum()), int(right.sum())
+
+
+def describe(candidate: Candidate) -> Record:
+    """A candidate's choices and its selection score, as JSON values."""
+    return {
+        "trial": candidate.trial,
+        "fell_back": candidate.trial == 0,
+        "params": candidate.params,
+        "scale": candidate.scale,
+        "shift": candidate.shift,
+        "valid": candidate.score._asdict(),
+    }
+
+
+def test_logits(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor, logits: Tensor) -> Tensor:
+    """Logits (N, C) by a real forward of the finished network, held against the cached activations for an edit."""
+    out = forward(finished(task, candidate), x)
+    if isinstance(candidate.output, LogitEdit):
+        expected = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
+        if not torch.allclose(out, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+            worst = float((out - expected).abs().max())
+            raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
+    if not bool(torch.isfinite(out).all()):
+        raise InvalidOutput("the tuned network's logits on test are NaN or infinite")
+    return out
+
+
+test_logits.__test__ = False  # type: ignore[attr-defined]
+
+
+def finished(task: TuningTask, candidate: Candidate) -> nn.Module:
+    """The network that a candidate stands for: edits folded in, the shift in the output bias."""
+    if isinstance(candidate.output, LogitEdit):
+        return fold(task.model, shifted_edit(candidate.output, task, candidate.shift)).to(task.device)
+    if candidate.shift == 0.0:
+        return candidate.output.eval()
+    output = output_layer(candidate.output)
+    if output is None or output.bias is None:
+        zero = LogitEdit.of_target(task)
+        return EditedModel(candidate.output, shifted_edit(zero, task, candidate.shift)).to(task.device).eval()
+    model = copy.deepcopy(candidate.output).eval()
+    bias = output_layer(model)
+    assert bias is not None
+    with torch.no_grad():
+        bias.bias[list(task.targets)] += candidate.shift
+    return model
+
+
+def shifted_edit(edit: LogitEdit, task: TuningTask, shift: float) -> LogitEdit:
+    """``edit`` with ``shift`` added to the bias of the target logits."""
+    bias = edit.bias.clone()
+    bias[list(task.targets)] += shift
+    return LogitEdit(edit.weight, bias)
+
+
+def cost_of(task: TuningTask, candidate: Candidate) -> Any:
+    """The `Cost` of a candidate's network."""
+    x = task.x_valid[:1]
+    if isinstance(candidate.output, LogitEdit):
+        edit = shifted_edit(candidate.output, task, candidate.shift)
+        return cost_of_edit(task.model, edit, finished(task, candidate), x)
+    return cost_of_module(finished(task, candidate), x)
+
+
+def model_of(registry: Registry, cell: Cell) -> ModelSpec:
+    """The network of a cell."""
+    return find_model(cell.model, registry.named("tunebench_models").values())
+
+
+def failure(status: str, reason: str) -> Record:
+    """The part of a record that says why there is no result."""
+    return {"status": status, "reason": reason[-2000:]}
+
+
+def last_lines(exc: BaseException, lines: int = 6) -> str:
+    """The end of a traceback."""
+    text = "".join(traceback.format_exception(exc)).strip().splitlines()
+    return "\n".join(text[-lines:])

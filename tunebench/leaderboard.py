@@ -1,0 +1,285 @@
+"""From cell files to leaderboard rows: means over seeds, intervals, ranks, tie groups; no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunebench.cells import STATUSES, Cell
+from tunebench.errors import StoreError
+from tunebench.predictions import predictions_of
+from tunebench.statistics import area, interval, pairwise, tie_groups
+from tunebench.store import Damaged, Store
+from tunebench.suite import BUDGETS
+
+Row = dict[str, Any]
+Block = tuple[str, str, str]
+"""Data set, model, target: what tuners are compared within."""
+
+COLUMNS = (
+    "dataset", "model", "target", "tuner", "status", "seeds", "seeds_planned", "ta", "ta_low", "ta_high", "ta_gain",
+    "oa", "oa_gain", "dot_rv", "precision", "params", "flops", "latency_us", "latency_ratio", "tune_seconds", "rank",
+    "group", "ta_gain_low", "ta_gain_high", "f1", "oa_macro", "worst_class", "worst_recall", "fell", "over_budget",
+    "fell_back", "area", "ta_shifted", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "area_shifted",
+    "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
+    "latency_batch_us", "latency_batch_ratio", "reason",
+)  # fmt: skip
+"""Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
+
+
+@dataclass
+class Leaderboard:
+    """Rows in display order, the curves behind them, all pairwise tests, and remarks for the reader."""
+
+    protocol: str
+    budget: float
+    rows: list[Row]
+    curves: list[Row]
+    pairs: list[Row]
+    notes: list[str]
+
+
+def build(out: Path) -> Leaderboard:
+    """The leaderboard of a run folder; StoreError when there is no run in it."""
+    store = Store(out)
+    lock = store.lock()
+    if lock is None:
+        raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
+    suite = lock["suite"]
+    notes: list[str] = []
+    records, times = read_records(store, notes)
+    budget = str(float(suite["budget"]))
+    rows, curves, pairs = [], [], []
+    for block in planned_blocks(lock):
+        by_tuner = {
+            tuner: [records[cell] for seed in range(suite["seeds"]) if (cell := Cell(*block, tuner, seed)) in records]
+            for tuner in lock["tuners"]
+        }
+        mine = [
+            row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()
+        ]
+        complete = {row["tuner"]: by_tuner[row["tuner"]] for row in mine if row["status"] == "ok" and full(row)}
+        pairs += compare(block, mine, complete, budget)
+        curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
+        rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
+    notes += remarks(rows, suite)
+    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, notes)
+
+
+def read_records(store: Store, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
+    """All readable cell records and latency measurements; a damaged file becomes a note, never a number."""
+    records: dict[Cell, Row] = {}
+    times: dict[Cell, Row] = {}
+    for cell, path in store.cells():
+        try:
+            record = store.get("cells", cell)
+            assert record is not None
+            records[cell] = record
+            measured = store.get("times", cell)
+        except Damaged as exc:
+            notes.append(f"{path.name} of {cell.tuner} on {cell.dataset} {cell.model} is not counted: {exc}")
+            continue
+        if measured is not None and measured.get("key") == record["key"] and measured["status"] == "ok":
+            times[cell] = measured
+    return records, times
+
+
+def planned_blocks(lock: Row) -> list[Block]:
+    """Every data set x model x target of the run."""
+    return [(*place.rsplit("/", 1), target) for place, targets in lock["targets"].items() for target in targets]
+
+
+def full(row: Row) -> bool:
+    """Whether every planned seed is there."""
+    return bool(row["seeds"] == row["seeds_planned"])
+
+
+def row_of(
+    block: Block, tuner: str, records: Sequence[Row], planned: int, budget: str, times: dict[Cell, Row]
+) -> Row:
+    """Means over the ok cells of one tuner; no figures unless at least one is ok."""
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= dict(zip(("dataset", "model", "target"), block, strict=True))
+    good = [record for record in records if record["status"] == "ok"]
+    worst = max((record["status"] for record in records), key=STATUSES.index, default=None)
+    reasons = [record["reason"] for record in records if record["status"] == worst and record.get("reason")]
+    row |= {
+        "tuner": tuner,
+        "status": worst or "missing",
+        "seeds": len(good),
+        "seeds_planned": planned,
+        "reason": reasons[0].strip().splitlines()[-1] if reasons else None,
+    }
+    if not good:
+        return row
+    originals = [record["original"] for record in good]
+    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
+        points = [record["points"][variant][budget] for record in good]
+        tests = [point["test"] for point in points]
+        row["ta" + suffix] = mean(test["ta"] for test in tests)
+        row["ta_gain" + suffix] = mean(gains(tests, originals, "ta"))
+        row["oa_gain" + suffix] = mean(gains(tests, originals, "oa"))
+        row["over_budget" + suffix] = mean(loss > float(budget) / 100 + 1e-12 for loss in losses(tests, originals))
+        row["area" + suffix] = area_of(good, variant)
+        if variant == "plain":
+            for name in ("oa", "dot_rv", "precision", "f1", "oa_macro", "worst_recall", "fell"):
+                row[name] = mean(test[name] for test in tests)
+            row["worst_class"] = "/".join(str(c) for c in sorted({test["worst_class"] for test in tests}))
+            row["fell_back"] = mean(point["fell_back"] for point in points)
+            for name in ("params", "flops", "params_paper", "params_stored", "flops_stored"):
+                row[name] = mean(point["cost"][name] for point in points)
+    regrets = [record["regret"] for record in good if record["regret"] is not None]
+    row["search_regret"] = mean(regrets) if regrets else None
+    row["tune_seconds"] = mean(record["tune_seconds"] for record in good)
+    measured = [times[cell] for record in good if (cell := Cell(**record["cell"])) in times]
+    for name in ("latency_us", "latency_ratio", "latency_batch_us", "latency_batch_ratio"):
+        row[name] = float(np.median([m[name] for m in measured])) if measured else None
+    return row
+
+
+def mean(values: Iterable[float]) -> float:
+    """Arithmetic mean as a plain float."""
+    return float(np.mean(list(values)))
+
+
+def gains(tests: Sequence[Row], originals: Sequence[Row], name: str) -> list[float]:
+    """Change of one metric against the same seed's original."""
+    return [test[name] - original[name] for test, original in zip(tests, originals, strict=True)]
+
+
+def losses(tests: Sequence[Row], originals: Sequence[Row]) -> list[float]:
+    """Realised loss of OA on test, per seed, as a fraction."""
+    return [-gain for gain in gains(tests, originals, "oa")]
+
+
+def area_of(records: Sequence[Row], variant: str) -> float:
+    """Area under the curve of mean test TA gain over the OA budgets 0 to 1 points (METHODS section 5), a fraction."""
+    originals = [record["original"] for record in records]
+    heights = [
+        mean(gains([record["points"][variant][str(b)]["test"] for record in records], originals, "ta"))
+        for b in BUDGETS
+    ]
+    return area(BUDGETS, heights)
+
+
+def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> list[Row]:
+    """Fill in intervals, ranks and tie groups of the complete rows; returns every pairwise comparison.
+
+    Plain and shifted variants are ranked separately.
+    """
+    pairs: list[Row] = []
+    if not complete:
+        return pairs
+    by_tuner = {row["tuner"]: row for row in rows}
+    tuners = sorted(complete)
+    targets = [int(part) for part in block[2].split("+")]
+    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
+        correct, original, labels = correctness(tuners, complete, variant, budget)
+        order = sorted(range(len(tuners)), key=lambda i: (-by_tuner[tuners[i]]["ta" + suffix], tuners[i]))
+        ta = [round(by_tuner[tuners[i]]["ta" + suffix], 12) for i in order]
+        for place, i in enumerate(order):
+            by_tuner[tuners[i]]["rank" + suffix] = 1 + ta.index(ta[place])
+        on_ta, on_oa = (pairwise(correct, labels, which) for which in (targets, None))
+        if on_ta is None or on_oa is None:
+            continue
+        for i, letters in zip(order, tie_groups(order, on_ta.p_holm), strict=True):
+            by_tuner[tuners[i]]["group" + suffix] = letters
+        for i in range(len(tuners)):
+            for j in range(i + 1, len(tuners)):
+                pairs.append(
+                    dict(zip(("dataset", "model", "target"), block, strict=True))
+                    | {
+                        "variant": variant,
+                        "tuner_a": tuners[i],
+                        "tuner_b": tuners[j],
+                        "ta_difference": float(on_ta.difference[i, j]),
+                        "ta_low": float(on_ta.low[i, j]),
+                        "ta_high": float(on_ta.high[i, j]),
+                        "ta_p_holm": float(on_ta.p_holm[i, j]),
+                        "oa_difference": float(on_oa.difference[i, j]),
+                        "oa_p_holm": float(on_oa.p_holm[i, j]),
+                    }
+                )
+        if variant == "plain":
+            add_intervals(by_tuner, tuners, np.concatenate([correct, original[None]]), labels, targets)
+    return pairs
+
+
+def add_intervals(
+    by_tuner: dict[str, Row], tuners: Sequence[str], correct: Any, labels: Any, targets: Sequence[int]
+) -> None:
+    """95 % intervals of TA and of its gain over the original, which is the last of ``correct`` (T + 1, S, N)."""
+    level = interval(correct, labels, targets)
+    against = pairwise(correct, labels, targets)
+    assert level is not None
+    assert against is not None
+    gain = against.gains(len(tuners))
+    for i, tuner in enumerate(tuners):
+        by_tuner[tuner] |= {
+            "ta_low": float(level.low[i]),
+            "ta_high": float(level.high[i]),
+            "ta_gain_low": float(gain.low[i]),
+            "ta_gain_high": float(gain.high[i]),
+        }
+
+
+def correctness(
+    tuners: Sequence[str], complete: dict[str, list[Row]], variant: str, budget: str
+) -> tuple[Any, Any, Any]:
+    """Whether each tuner (T, S, N) and each seed's original (S, N) is right on each test image; labels (N,)."""
+    tuned, untuned = [], []
+    labels: Any = None
+    for tuner in tuners:
+        seeds = []
+        for record in complete[tuner]:
+            labels, original, predictions = predictions_of(record, variant, budget)
+            seeds.append(predictions == labels)
+            if tuner == tuners[0]:
+                untuned.append(original == labels)
+        tuned.append(seeds)
+    return np.array(tuned), np.array(untuned), labels
+
+
+def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:
+    """The trade-off curve of one tuner: per variant and OA budget, mean test gains and realised losses."""
+    originals = [record["original"] for record in records]
+    curve = []
+    for variant in ("plain", "shifted"):
+        for budget in BUDGETS:
+            tests = [record["points"][variant][str(budget)]["test"] for record in records]
+            lost = losses(tests, originals)
+            curve.append(
+                dict(zip(("dataset", "model", "target"), block, strict=True))
+                | {
+                    "tuner": tuner,
+                    "variant": variant,
+                    "budget": budget,
+                    "ta": mean(test["ta"] for test in tests),
+                    "ta_gain": mean(gains(tests, originals, "ta")),
+                    "oa": mean(test["oa"] for test in tests),
+                    "oa_loss": mean(lost),
+                    "over_budget": mean(loss > budget / 100 + 1e-12 for loss in lost),
+                }
+            )
+    return curve
+
+
+def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
+    """What a reader has to know before believing the table."""
+    notes = []
+    if suite["protocol"] == "paper":
+        notes.append("protocol: paper (selected on test): every figure is optimistic and none is held out")
+    if suite["seeds"] == 1:
+        notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
+    by_status: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if not full(row) or row["status"] != "ok":
+            by_status[row["status"]].append(f"{row['tuner']} ({row['seeds']} of {row['seeds_planned']} seeds)")
+    for status, names in by_status.items():
+        notes.append(f"not ranked, {status}: {', '.join(sorted(set(names)))}")
+    return notes

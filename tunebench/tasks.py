@@ -1,0 +1,94 @@
+"""From a trained original to the `TuningTask` that a tuner sees; the test split comes through another door."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tunebench.errors import DataError
+from tunebench.models import ModelSpec
+from tunebench.naming import seed_of
+from tunebench.originals import OriginalKey, load_original, load_split
+from tunebench.tuner import TuningTask
+
+TENSORS = (
+    "x_train", "y_train", "x_valid", "y_valid", "hidden_train", "hidden_valid", "logits_train", "logits_valid",
+    "layer_of",
+)  # fmt: skip
+
+
+class TestSplit(NamedTuple):
+    """``x`` (N, *shape) float32 normalised and ``y`` (N,) int64 of the test split."""
+
+    __test__ = False
+
+    x: Tensor
+    y: Tensor
+
+
+def load_task(
+    key: OriginalKey, spec: ModelSpec, targets: tuple[int, ...], tuner: str, device: torch.device
+) -> TuningTask:
+    """The task of one cell. Under ``--protocol paper``, and only then, x_valid and y_valid *are* the test split."""
+    model, tables = load_original(key, spec)
+    data = load_split(key.data, "train")
+    if key.protocol == "paper":
+        x_train, y_train = data.x, data.y
+        x_valid, y_valid = load_split(key.data, "test")
+    else:
+        x_train, y_train = pick(data.x, tables["train_rows"]), data.y[tables["train_rows"]]
+        x_valid, y_valid = pick(data.x, tables["valid_rows"]), data.y[tables["valid_rows"]]
+    require_targets(y_valid, targets, "validation")
+    recipe = key.recipe
+    return TuningTask(
+        model=model.to(device),
+        targets=targets,
+        target=targets[0],
+        classes=tables["logits_train"].shape[1],
+        x_train=x_train.to(device),
+        y_train=y_train.to(device),
+        x_valid=x_valid.to(device),
+        y_valid=y_valid.to(device),
+        hidden_train=tables["hidden_train"].to(device),
+        hidden_valid=tables["hidden_valid"].to(device),
+        logits_train=tables["logits_train"].to(device),
+        logits_valid=tables["logits_valid"].to(device),
+        layer_of=tables["layer_of"].to(device),
+        seed=seed_of(key.dataset, key.model, recipe.name, targets, tuner, key.seed),
+        device=device,
+        learning_rate=recipe.lr,
+    )
+
+
+def load_test(key: OriginalKey, targets: tuple[int, ...], device: torch.device) -> TestSplit:
+    """The test split; to be called only after selection is final."""
+    x, y = load_split(key.data, "test")
+    require_targets(y, targets, "test")
+    return TestSplit(x.to(device), y.to(device))
+
+
+def require_targets(labels: Tensor, targets: tuple[int, ...], split: str) -> None:
+    """DataError unless every target class has a sample in ``labels``."""
+    for target in targets:
+        if not bool((labels == target).any()):
+            counts = torch.bincount(labels).tolist()
+            raise DataError(f"target class {target} has no sample in the {split} split; samples per class: {counts}")
+
+
+def pick(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a memory-mapped table, as a view where they are contiguous."""
+    return x.index_select(0, rows)
+
+
+def fingerprint(task: TuningTask) -> tuple[int, ...]:
+    """Changes when a tensor of ``task`` or a parameter of its model is written to; one read of each, no copy."""
+    tensors = [getattr(task, name) for name in TENSORS] + list(task.model.state_dict().values())
+    return tuple(bits_sum(t.detach()) for t in tensors)
+
+
+def bits_sum(tensor: Tensor) -> int:
+    """Sum of a tensor's bit patterns."""
+    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.contiguous().view(kind).sum(dtype=torch.int64))
