@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tunebench.activations import activations, forward
 from tunebench.cells import Cell, Job
 from tunebench.cost import cost_of_edit, cost_of_module, output_layer
+from tunebench.datasets import Samples
 from tunebench.edits import EditedModel, edited_logits, fold
 from tunebench.errors import InvalidOutput
 from tunebench.metrics import operating_point
@@ -22,7 +23,7 @@ from tunebench.plugins import Registry, load_registry
 from tunebench.predictions import pack
 from tunebench.provenance import provenance
 from tunebench.search import Candidate, Selection, search
-from tunebench.tasks import TestSplit, fingerprint, load_task, load_test
+from tunebench.tasks import fingerprint, load_task, load_test
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 Record = dict[str, Any]
@@ -71,7 +72,7 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
     }
 
 
-def final_scores(task: TuningTask, selection: Selection, test: TestSplit, budget: float) -> Record:
+def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: float) -> Record:
     """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
     seen = activations(task.model, test.x)
     labels = test.y.cpu().numpy()

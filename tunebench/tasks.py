@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
+from tunebench.datasets import Samples
 from tunebench.errors import DataError
 from tunebench.models import ModelSpec
 from tunebench.naming import seed_of
@@ -19,15 +18,6 @@ TENSORS = (
 )  # fmt: skip
 
 
-class TestSplit(NamedTuple):
-    """``x`` (N, *shape) float32 normalised and ``y`` (N,) int64 of the test split."""
-
-    __test__ = False
-
-    x: Tensor
-    y: Tensor
-
-
 def load_task(
     key: OriginalKey, spec: ModelSpec, targets: tuple[int, ...], tuner: str, device: torch.device
 ) -> TuningTask:
@@ -36,10 +26,11 @@ def load_task(
     data = load_split(key.data, "train")
     if key.protocol == "paper":
         x_train, y_train = data.x, data.y
-        x_valid, y_valid = load_split(key.data, "test")
+        seen = load_split(key.data, "test")
+        x_valid, y_valid = seen.x, seen.y
     else:
-        x_train, y_train = pick(data.x, tables["train_rows"]), data.y[tables["train_rows"]]
-        x_valid, y_valid = pick(data.x, tables["valid_rows"]), data.y[tables["valid_rows"]]
+        x_train, y_train = data.x[tables["train_rows"]], data.y[tables["train_rows"]]
+        x_valid, y_valid = data.x[tables["valid_rows"]], data.y[tables["valid_rows"]]
     require_targets(y_valid, targets, "validation")
     recipe = key.recipe
     return TuningTask(
@@ -62,11 +53,11 @@ def load_task(
     )
 
 
-def load_test(key: OriginalKey, targets: tuple[int, ...], device: torch.device) -> TestSplit:
+def load_test(key: OriginalKey, targets: tuple[int, ...], device: torch.device) -> Samples:
     """The test split; to be called only after selection is final."""
-    x, y = load_split(key.data, "test")
-    require_targets(y, targets, "test")
-    return TestSplit(x.to(device), y.to(device))
+    test = load_split(key.data, "test")
+    require_targets(test.y, targets, "test")
+    return Samples(test.x.to(device), test.y.to(device))
 
 
 def require_targets(labels: Tensor, targets: tuple[int, ...], split: str) -> None:
@@ -75,11 +66,6 @@ def require_targets(labels: Tensor, targets: tuple[int, ...], split: str) -> Non
         if not bool((labels == target).any()):
             counts = torch.bincount(labels).tolist()
             raise DataError(f"target class {target} has no sample in the {split} split; samples per class: {counts}")
-
-
-def pick(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows of a memory-mapped table, as a view where they are contiguous."""
-    return x.index_select(0, rows)
 
 
 def fingerprint(task: TuningTask) -> tuple[int, ...]:

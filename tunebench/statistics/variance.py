@@ -8,9 +8,11 @@ pigeonhole bootstrap", relates the two; `tunebench.statistics.bootstrap` resampl
 
 `reference` turns them into a standard error with Satterthwaite degrees of freedom (Hillis 2007 for the same crossed
 layout in reader studies). Two or four degrees of freedom for the seeds would leave no power, so differences
-borrow strength from the other pairs of the same block: an empirical Bayes prior on the ratio of seed variance to residual
-variance (Smyth 2004). The prior is a floor only: no standard error falls below what the pair itself shows, so
-that one unstable tuner among quiet ones is not declared significant on the strength of the others.
+borrow strength from the other pairs of the same block: an empirical Bayes prior on the ratio of seed variance to
+residual variance (Smyth 2004). Three limits keep one unstable tuner among quiet ones from being declared significant
+on the strength of the others (each was needed in simulation, see `tunebench.calibration`): the prior is a
+floor, no standard error falls below what the pair itself shows; it counts for at most `PRIOR_WEIGHT` times the pair's own
+degrees of freedom; and the images' many degrees of freedom do not add to the seeds' few.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+PRIOR_WEIGHT = 4.0
+"""Most degrees of freedom that a pair takes from the other pairs, in multiples of its own S - 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,6 @@ class Prior:
 
     ratio: float = 1.0
     df: float = 0.0
-    max_df: float = np.inf
-    """Degrees of freedom that all tuners and seeds together hold; no pair can have more."""
 
 
 def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
@@ -91,7 +94,7 @@ def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
 
 
 def fit_prior(spread: Spread, tuners: int) -> Prior:
-    """Scaled inverse chi-square prior of the seed / residual ratio of all pairs of ``tuners`` tuners.
+    """Scaled inverse chi-square prior of the seed / residual ratio, from all pairs of ``tuners`` tuners.
 
     Matches mean and variance of the log ratios (Smyth 2004, section 6.2). Two tuners have one pair: no prior.
     """
@@ -99,34 +102,39 @@ def fit_prior(spread: Spread, tuners: int) -> Prior:
 
     known = spread.residual > 0
     ratio = spread.seed[known] / spread.residual[known]
-    df = spread.seeds - 1
-    max_df = float((tuners - 1) * df)
+    own_df = spread.seeds - 1
+    # All tuners and seeds together hold (T - 1) (S - 1) degrees of freedom, the pair's own among them.
+    most = min(PRIOR_WEIGHT, tuners - 2.0) * own_df
     if len(ratio) < 3 or not np.median(ratio) > 0:
-        return Prior(max_df=max_df)
+        return Prior()
     # Few differing images make ratios of exactly 0; the bound keeps their logarithms from ruling the fit.
     log = np.log(np.maximum(ratio, 0.01 * np.median(ratio)))
-    excess = float(log.var(ddof=1) - polygamma(1, df / 2))
-    log_mean = float(log.mean() - digamma(df / 2) + np.log(df / 2))
-    if excess <= 0:
-        return Prior(max(np.exp(log_mean), 1.0), np.inf, max_df)
-    prior_df = 2 * _inverse_trigamma(excess)
-    log_mean += float(digamma(prior_df / 2)) - np.log(prior_df / 2)
-    return Prior(max(np.exp(log_mean), 1.0), prior_df, max_df)
+    mean = float(log.mean() - digamma(own_df / 2) + np.log(own_df / 2))
+    excess = float(log.var(ddof=1) - polygamma(1, own_df / 2))
+    fitted = 2 * _inverse_trigamma(excess) if excess > 0 else np.inf
+    if np.isfinite(fitted):
+        mean += float(digamma(fitted / 2) - np.log(fitted / 2))
+    # Seed variance is not negative, so that the ratio is at least 1 in expectation.
+    return Prior(max(float(np.exp(mean)), 1.0), min(fitted, most))
 
 
 def reference(spread: Spread, prior: Prior | None = None) -> tuple[Floats, Floats]:
-    """Standard errors (K,) of the means and the degrees of freedom (K,) of their t reference."""
-    prior = prior or Prior()
+    """Standard errors (K,) of the means and the degrees of freedom (K,) of their t reference.
+
+    With a prior, the degrees of freedom are the seeds' alone, no Satterthwaite sum: a corrected p-value lies far out
+    in the tail, where a seed variance that is small by luck would take the images' degrees of freedom.
+    """
     own_df = spread.seeds - 1
-    seed_df = max(min(own_df + prior.df, prior.max_df), own_df)
-    weight = 1.0 if np.isinf(prior.df) else prior.df / (prior.df + own_df)
-    pooled = weight * prior.ratio * spread.residual + (1 - weight) * spread.seed
+    extra = prior.df if prior else 0.0
+    weight = extra / (extra + own_df)
+    pooled = weight * (prior.ratio if prior else 1.0) * spread.residual + (1 - weight) * spread.seed
     # Variance components are not negative, hence no less than the residual's share.
     seed = np.maximum(np.maximum(spread.seed, pooled), spread.residual)
     image = np.maximum(spread.image - spread.residual, 0.0)
     total = seed + image
-    df = _ratio(total**2, seed**2 / seed_df + image**2 / spread.image_df, 1.0)
-    return np.sqrt(total), np.maximum(df, 1.0)
+    seed_df = own_df + extra
+    df = np.maximum(_ratio(total**2, seed**2 / seed_df + image**2 / spread.image_df, 1.0), 1.0)
+    return np.sqrt(total), np.minimum(df, seed_df) if prior else df
 
 
 def _ratio(a: Floats, b: Floats, otherwise: float) -> Floats:
