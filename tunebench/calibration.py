@@ -1,8 +1,9 @@
 """Is the leaderboard's statistics calibrated? Nulls and planted effects made from stored predictions.
 
 `simulate_null` turns the predictions of one block into a data set in which no tuner is better than any other,
-with the image, search and residual variance of the original; `family_wise` counts how often `pairwise` still finds a
-difference; `power` plants one and counts how often it is found. `tunebench.statistics` documents the inputs.
+with the image, search and residual variance of the original; `family_wise` counts how often `pairwise` still
+finds a difference; `power` plants one and counts how often it is found. `tunebench.statistics` documents the
+inputs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunebench.statistics.crossed import select
+from tunebench.statistics.crossed import pairwise, select
 from tunebench.statistics.variance import Floats, spread
 
 Bools = NDArray[np.bool_]
@@ -37,7 +38,7 @@ class Rate:
 
 
 def rate(outcomes: Iterable[bool]) -> Rate:
-    """The share of true ``outcomes`` with bounds that hold with 95 % confidence each (Clopper & Pearson 1934)."""
+    """Share of true ``outcomes`` with bounds of 95 % confidence each (Clopper & Pearson 1934)."""
     from scipy.stats import beta
 
     outcomes = list(outcomes)
@@ -48,17 +49,18 @@ def rate(outcomes: Iterable[bool]) -> Rate:
 
 
 def search_deviation(values: Bools, strata: Labels) -> Floats:
-    """Standard deviation over seeds of every tuner's own accuracy, (T,), fractions; common ups and downs removed.
+    """Standard deviation over seeds of every tuner's own accuracy, (T,), fractions.
 
-    ``values`` (T, S, N) and ``strata`` (N,) as `select` returns them, here and below. What single outcomes
-    contribute is subtracted; never below 0.
+    What goes up and down for all tuners of a seed is removed.     ``values`` (T, S, N) and ``strata`` (N,) as
+    `select` returns them, here and below. What single outcomes contribute is subtracted; never below 0.
     """
     tuners, seeds, _ = values.shape
     if tuners < 2 or seeds < 2:
         return np.zeros(tuners)
-    # Relative to the mean of the tuners, so that the seed's original cancels; that takes 1 / T of the variance too.
+    # Relative to the tuners' mean, so that the seed's original cancels; that takes 1 / T of the variance too.
     moments = spread(values - values.mean(0), strata)
-    return np.sqrt(np.maximum(moments.seed - moments.residual, 0.0) * seeds * tuners / (tuners - 1))
+    own: Floats = np.sqrt(np.maximum(moments.seed - moments.residual, 0.0) * seeds * tuners / (tuners - 1))
+    return own
 
 
 def simulate_null(
@@ -66,10 +68,10 @@ def simulate_null(
 ) -> Bools:
     """Predictions like ``values`` of tuners that are all equally good; sorted by class as before.
 
-    Images are drawn anew within their class. Each image's outcomes are dealt out to the names anew, the same way for
-    all seeds: that leaves how far tuners and seeds agree on an image, and takes away who is better. Then each tuner
-    at each seed goes up or down by a normal amount of sd ``deviation`` ((T,) or one number, fraction), because
-    dealing evens out the luck of the search.
+    Images are drawn anew within their class. Each image's outcomes are dealt out to the names anew, the same
+    way for all seeds: that leaves how far tuners and seeds agree on an image, and takes away who is better.
+    Then each tuner at each seed goes up or down by a normal amount of sd ``deviation`` ((T,) or one number,
+    fraction), because dealing evens out the luck of the search.
     """
     tuners, seeds, _ = values.shape
     starts, sizes = np.unique(strata, return_index=True, return_counts=True)[1:]
@@ -92,9 +94,9 @@ def family_wise(
 ) -> Rate:
     """How often `pairwise` finds any difference (Holm, 5 %) among tuners of which none is better.
 
-    ``nulls`` data sets of `simulate_null`, TA or (``targets=None``) OA, each tuner with its own fitted search variance:
-    harder than a common one, since few seeds make the fitted ones more unequal than the true ones. About 0.03 s a null
-    for 18 tuners, 3 seeds and 1,000 images; deterministic by ``seed``.
+    ``nulls`` data sets of `simulate_null`, TA or (``targets=None``) OA, each tuner with its own fitted search
+    variance: harder than a common one, since few seeds make the fitted ones more unequal than the true ones.
+    About 0.03 s a null for 18 tuners, 3 seeds and 1,000 images; deterministic by ``seed``.
     """
     rng = np.random.default_rng(seed)
     values, strata = select(correct, labels, targets)
@@ -105,7 +107,7 @@ def family_wise(
 def power(
     correct: Bools, labels: Labels, targets: Sequence[int], points: float, *, draws: int = 200, seed: int = 0
 ) -> Rate:
-    """How often one tuner, planted ``points`` percentage points of TA above equal others, is told from another.
+    """How often a tuner planted ``points`` percentage points of TA above equals is told from one of them.
 
     Found means Holm p <= 5 % with the right sign, in the
     family of all pairs. Search variance is the fitted ones' mean.
@@ -128,10 +130,10 @@ def _leads(values: Bools, strata: Labels) -> bool:
 
 
 def _shift(correct: Bools, change: Floats, rng: np.random.Generator, *, shared: bool = False) -> Bools:
-    """A copy with ``change`` (T, S) of the images flipped, + to right, - to wrong; images in dispute go first.
+    """A copy with shares ``change`` (T, S) of the images flipped, + to right, - to wrong; disputed first.
 
-    In dispute are images on which the tuners of a seed disagree: those near the boundary. ``shared`` flips the same
-    images at every seed as far as it can.
+    In dispute are images on which the tuners of a seed disagree: those near the boundary. ``shared`` flips
+    the same images at every seed as far as it can.
     """
     tuners, seeds, images = correct.shape
     disputed = correct.any(0) & ~correct.all(0)

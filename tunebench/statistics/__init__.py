@@ -1,4 +1,4 @@
-"""Statistics of leaderboards: intervals, pairwise tests and tie groups of one block, rank tests across blocks.
+"""Statistics of leaderboards: intervals, pairwise tests and tie groups of a block, rank tests across blocks.
 
 numpy only at import; scipy is loaded when a test is run.
 """

@@ -1,4 +1,4 @@
-"""The tests that need no bootstrap: Holm, McNemar, paired t, signed rank, Friedman, compact letters; and the area.
+"""Tests that need no bootstrap: Holm, McNemar, paired t, signed rank, Friedman; compact letters; the area.
 
 Every p-value is two-sided unless it says otherwise, lies in [0, 1] and is never NaN.
 """
@@ -31,8 +31,8 @@ def holm(p: ArrayLike) -> Floats:
 def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
     """Exact McNemar p of two trained models on the same images, ``correct_*`` (N,) bool.
 
-    Give the target's images to compare TA, all images to compare OA. It speaks of these two models alone, not of
-    their tuners: seeds have no part in it.
+    Give the target's images to compare TA, all images to compare OA. It speaks of these two models alone, not
+    of their tuners: seeds have no part in it.
     """
     from scipy.stats import binomtest
 
@@ -46,7 +46,8 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float
 def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> float | None:
     """p of the paired t test over seeds, ``differences`` (S,); None for a single seed.
 
-    A cross-check: it takes the test images as the whole population. ``alternative`` is ``two-sided`` or ``greater``.
+    A cross-check: it takes the test images as the whole population. ``alternative`` is ``two-sided`` or
+    ``greater``.
     """
     from scipy.special import stdtr
 
@@ -54,19 +55,18 @@ def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> float | 
     if len(d) < 2:
         return None
     mean, error = float(d.mean()), float(d.std(ddof=1)) / np.sqrt(len(d))
-    if error <= 1e-12 * abs(mean):  # the same difference at every seed, or none
-        t = np.inf * np.sign(mean) if mean else 0.0
-    else:
-        t = mean / error
+    t = mean / max(
+        error, 1e-300
+    )  # the same difference at every seed: 0 if there is none, else as good as infinite
     if alternative == "greater":
         return float(stdtr(len(d) - 1, -t))
     return float(2 * stdtr(len(d) - 1, -abs(t)))
 
 
 def signed_rank(differences: ArrayLike) -> float | None:
-    """p of Wilcoxon's signed rank test over seeds, ``differences`` (S,), zeros dropped; None for a single seed.
+    """p of Wilcoxon's signed rank test over seeds, ``differences`` (S,); None for a single seed.
 
-    With 5 seeds it cannot fall below 0.0625.
+    Zeros are dropped.     With 5 seeds it cannot fall below 0.0625.
     """
     from scipy.stats import wilcoxon
 
@@ -88,7 +88,7 @@ class RankTest:
 
 
 def rank_test(scores: ArrayLike) -> RankTest:
-    """Friedman's test on ``scores`` (blocks, tuners), higher is better; only from 8 blocks and 3 tuners on."""
+    """Friedman's test on ``scores`` (blocks, tuners), higher is better; from 8 blocks and 3 tuners on."""
     from scipy.stats import friedmanchisquare, rankdata
 
     scores = np.asarray(scores, np.float64)
@@ -106,8 +106,8 @@ def rank_test(scores: ArrayLike) -> RankTest:
 def tie_groups(order: Sequence[int], p_holm: ArrayLike | None, alpha: float = 0.05) -> list[str]:
     """Compact letter display: two tuners share a letter exactly if their p_holm is above ``alpha``.
 
-    ``order`` lists tuners by rank, ``p_holm`` is (T, T), symmetric; the answer follows ``order``. Without p_holm (a single
-    seed) nothing is marked: empty strings. Insert and absorb (Piepho 2004).
+    ``order`` lists tuners by rank, ``p_holm`` is (T, T), symmetric; the answer follows ``order``. Without
+    p_holm (a single seed) nothing is marked: empty strings. Insert and absorb (Piepho 2004).
     """
     if p_holm is None:
         return [""] * len(order)
@@ -127,10 +127,10 @@ def _letter(k: int) -> str:
 
 
 def area(budgets_pp: ArrayLike, gains: ArrayLike) -> float:
-    """Area under mean TA gain over OA budgets 0 to 1 percentage points, divided by 1; in the unit of ``gains``.
+    """Area under the TA gain over OA budgets 0 to 1 percentage points, divided by 1; unit as ``gains``.
 
-    ``budgets_pp`` (B,) ascending from 0 to 1, ``gains`` (B,). It is linear in the gains, so that `pairwise` can be
-    given areas per image for a test of it. METHODS section 5.
+    ``budgets_pp`` (B,) ascending from 0 to 1, ``gains`` (B,). It is linear in the gains, so that `pairwise`
+    can be given areas per image for a test of it. METHODS section 5.
     """
     budgets = np.asarray(budgets_pp, np.float64)
     if len(budgets) < 2 or budgets[0] != 0 or budgets[-1] != 1 or (np.diff(budgets) <= 0).any():

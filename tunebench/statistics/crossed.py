@@ -1,9 +1,9 @@
-"""Intervals, pairwise tests and resamples of one block (data set x model x target) over seeds and test images.
+"""Intervals, pairwise tests and resamples of a block (data set x model x target) over seeds and test images.
 
-Input everywhere: ``correct`` (T, S, N), whether tuner t's network of seed s is right on test image n, the same
-images for all; bool, or a float that is linear in correctness (mean over OA budgets, say). Seeds differ in their original and in
-the tuner's own randomness; the two are one source of variance here. Everything is conditional on the data set, its
-classes and the target: nothing speaks of other data sets.
+Input everywhere: ``correct`` (T, S, N), whether tuner t's network of seed s is right on test image n, the
+same images for all; bool, or a float that is linear in correctness (mean over OA budgets, say). Seeds differ
+in their original and in the tuner's own randomness; the two are one source of variance here. Everything is
+conditional on the data set, its classes and the target: nothing speaks of other data sets.
 
 A *measure* is a set of images: TA the targets' images, OA all of them (``targets=None``).
 """
@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Pairwise:
-    """All differences between T tuners; arrays are (T, T), row minus column, fractions; the diagonal is 0 with p = 1."""
+    """Differences between all T tuners; arrays (T, T), row minus column, fractions; p 1 on the diagonal."""
 
     difference: Floats
     error: Floats
@@ -59,7 +59,7 @@ class Pairwise:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Crossed resamples of the accuracies, (R, T) float64, fractions; tuners share seeds and images in every row."""
+    """Crossed resamples of the accuracies, (R, T), fractions; within a row, tuners share seeds and images."""
 
     ta: Floats
     oa: Floats
@@ -68,8 +68,8 @@ class Bootstrap:
 def interval(correct: Correct, labels: Labels, targets: Sequence[int] | None) -> Interval | None:
     """95 % interval of every tuner's mean TA (or OA, ``targets=None``); None for a single seed.
 
-    Tuners share their originals, so nothing is borrowed between them: with 3 seeds these are wide. A mean of exactly 0 or
-    1 has the exact binomial bound of its images on the other side.
+    Tuners share their originals, so nothing is borrowed between them: with 3 seeds these are wide. A mean of
+    exactly 0 or 1 has the exact binomial bound of its images on the other side.
     """
     values, strata = select(correct, labels, targets)
     if values.shape[1] < 2:
@@ -119,8 +119,9 @@ def bootstrap(
 ) -> Bootstrap:
     """Accuracies of all tuners in ``resamples`` crossed resamples: seeds, and images within their class.
 
-    For curves and ranks, and to check `spread`: the intervals and tests use its closed form, because resamples of
-    S seeds have (S - 1) / S of the seed variance and the tails of S points. Deterministic by ``seed``.
+    For curves and ranks, and to check `spread`: the intervals and tests use its closed form, because
+    resamples of S seeds have (S - 1) / S of the seed variance and the tails of S points. Deterministic by
+    ``seed``.
     """
     values, strata = select(correct, labels, None)
     tuners, seeds, images = values.shape
@@ -190,7 +191,7 @@ def _bounds(mean: Floats, error: Floats, df: Floats) -> tuple[Floats, Floats]:
 
 
 def _two_sided(mean: Floats, error: Floats, df: Floats, images: int) -> Floats:
-    """p of ``mean / error``; without any spread, 1 for no difference, else the sign test's least p over the images."""
+    """p of ``mean / error``; without any spread: 1 if there is no difference, else the images' sign test."""
     from scipy.special import stdtr
 
     t = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)

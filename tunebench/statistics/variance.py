@@ -1,18 +1,20 @@
 """Variance of a mean over crossed seeds and test images, and its t reference.
 
-A crossed bootstrap draws seeds and, within each class, test images with replacement, independently of each other.
-With 3 or 5 seeds it cannot be used as it comes: its seed variance is short by (S - 1) / S, its tails are those of
-S points, and no percentile of 2,000 resamples survives a correction for 153 pairs. What it estimates are three
-moments, which have a closed form; `spread` computes them without bias and without Monte Carlo noise (Owen 2007, "The
-pigeonhole bootstrap", relates the two; `tunebench.statistics.bootstrap` resamples and serves as the check).
+A crossed bootstrap draws seeds and, within each class, test images with replacement, independently of each
+other. With 3 or 5 seeds it cannot be used as it comes: its seed variance is short by (S - 1) / S, its tails
+are those of S points, and no percentile of 2,000 resamples survives a correction for 153 pairs. What it
+estimates are three moments, which have a closed form; `spread` computes them without bias and without Monte
+Carlo noise (Owen 2007, "The pigeonhole bootstrap", relates the two; `tunebench.statistics.bootstrap`
+resamples and serves as the check).
 
-`reference` turns them into a standard error with Satterthwaite degrees of freedom (Hillis 2007 for the same crossed
-layout in reader studies). Two or four degrees of freedom for the seeds would leave no power, so differences
-borrow strength from the other pairs of the same block: an empirical Bayes prior on the ratio of seed variance to
-residual variance (Smyth 2004). Three limits keep one unstable tuner among quiet ones from being declared significant
-on the strength of the others (each was needed in simulation, see `tunebench.calibration`): the prior is a
-floor, no standard error falls below what the pair itself shows; it counts for at most `PRIOR_WEIGHT` times the pair's own
-degrees of freedom; and the images' many degrees of freedom do not add to the seeds' few.
+`reference` turns them into a standard error with Satterthwaite degrees of freedom (Hillis 2007 for the same
+crossed layout in reader studies). Two or four degrees of freedom for the seeds would leave no power, so
+differences borrow strength from the other pairs of the same block: an empirical Bayes prior on the ratio of
+seed variance to residual variance (Smyth 2004). Three limits keep one unstable tuner among quiet ones from
+being declared significant on the strength of the others (each was needed in simulation, see
+`tunebench.calibration`): the prior is a floor, no standard error falls below what the pair itself shows; it
+counts for at most `PRIOR_WEIGHT` times the pair's own degrees of freedom; and the images' many degrees of
+freedom do not add to the seeds' few.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ PRIOR_WEIGHT = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Means of K quantities over S seeds and N images, and the parts of the means' variances; arrays are (K,).
+    """Means of K quantities over S seeds and N images, and the parts of their variances; arrays are (K,).
 
     In terms of the model ``value = mean + seed + image + residual``: ``seed`` estimates
     var(seed) / S + var(residual) / SN, ``image`` estimates var(image) / N + var(residual) / SN, ``residual``
@@ -55,7 +57,7 @@ class Prior:
 
 
 def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
-    """Moments of ``values`` (K, S, N), S >= 2, whose images belong to classes ``strata`` (N,), sorted ascending."""
+    """Moments of ``values`` (K, S, N), S >= 2; ``strata`` (N,) are the images' classes, sorted ascending."""
     x = np.asarray(values, np.float64)
     _, seeds, images = x.shape
     _, start, size = np.unique(strata, return_index=True, return_counts=True)
@@ -121,8 +123,9 @@ def fit_prior(spread: Spread, tuners: int) -> Prior:
 def reference(spread: Spread, prior: Prior | None = None) -> tuple[Floats, Floats]:
     """Standard errors (K,) of the means and the degrees of freedom (K,) of their t reference.
 
-    With a prior, the degrees of freedom are the seeds' alone, no Satterthwaite sum: a corrected p-value lies far out
-    in the tail, where a seed variance that is small by luck would take the images' degrees of freedom.
+    With a prior, the degrees of freedom are the seeds' alone, no Satterthwaite sum: a corrected p-value lies
+    far out in the tail, where a seed variance that is small by luck would take the images' degrees of
+    freedom.
     """
     own_df = spread.seeds - 1
     extra = prior.df if prior else 0.0
