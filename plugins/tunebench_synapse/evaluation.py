@@ -1,7 +1,7 @@
 """How much each neuron alone could do for a target class (Xu & Wang 2026, algorithm 1; METHODS section 2).
 
-A candidate synapse (i, j) adds ``w * V[i]`` to the logit of class j. ``D_w`` are the samples of class j that are
-misclassified, ``D_c`` those of other classes that are classified right; sample s turns to j at the weight
+A candidate synapse (i, j) adds ``w * V[i]`` to the logit of class j. ``D_w`` are the samples of class j that
+are misclassified, ``D_c`` those of other classes that are classified right; a sample turns to j at the weight
 ``gap / V[i]``, gap being the largest logit less that of j. The threshold is just below the k-th smallest such
 weight over ``D_c``, the count how many samples of ``D_w`` turn below it.
 """
@@ -9,16 +9,20 @@ weight over ``D_c``, the count how many samples of ``D_w`` turn below it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tunebench_synapse import kernel
-from tunebench_synapse.state import State, absorb, ratios
+from tunebench_synapse import state as reference
+from tunebench_synapse.state import State
 
 GUARD = 1e-4
 """Relative distance of a threshold from its ratio: float32 arithmetic breaks the flip bound with 1e-6."""
+SMALL = 1 << 22
+"""Activations times targets below which `evaluate_all` takes the torch path."""
 RARE = 1000
 """A neuron that fires on less than one in `RARE` samples of ``D_c`` is no candidate."""
 
@@ -30,7 +34,7 @@ class Evaluation(NamedTuple):
     """
 
     threshold: Tensor
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
 
 def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int = 1) -> Evaluation:
@@ -49,11 +53,13 @@ def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int
 def evaluate_all(
     hidden: Tensor, logits: Tensor, labels: Tensor, targets: Sequence[int] | None = None, k_max: int = 8
 ) -> Evaluation:
-    """`evaluate` for every k in 1..k_max and several targets (None: every class) in one pass over the samples.
+    """`evaluate` for every k in 1..k_max and several targets (None: every class) in one pass.
 
     Threshold and count are (T, k_max, H); ``[t, k - 1]`` is what ``evaluate(..., targets[t], k)`` gives.
     """
-    stream = StreamingEvaluator(targets, k_max)
+    # On a small table the torch path is done before numba is imported.
+    work = hidden.numel() * (logits.shape[-1] if targets is None else len(targets))
+    stream = StreamingEvaluator(targets, k_max, compiled=work >= SMALL)
     stream.update(hidden, logits, labels)
     return stream.result()
 
@@ -61,15 +67,15 @@ def evaluate_all(
 class StreamingEvaluator:
     """`evaluate_all` batch by batch, for tables that do not fit in memory.
 
-    Holds H x k_max ratios per target, and the activations of the misclassified samples of the targets. After a
-    batch that was refused the evaluator is of no use. ``compiled=False`` forces the torch path, which CUDA tensors
-    and machines without numba take anyway; the results are the same.
+    Holds H x k_max ratios per target, and the activations of the misclassified samples of the targets. After
+    a batch that was refused the evaluator is of no use. ``compiled=False`` forces the torch path, which CUDA
+    tensors and machines without numba take anyway; the results are the same.
     """
 
     def __init__(
-        self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool | None = None
+        self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool = True
     ) -> None:
-        self.targets = None if targets is None else tuple(int(target) for target in targets)
+        self.targets = None if targets is None else tuple(index(target) for target in targets)
         self.k_max = check_rank(k_max)
         self.compiled = compiled
         self._classes = 0
@@ -77,7 +83,7 @@ class StreamingEvaluator:
         self._refused = False
 
     def update(self, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: hidden (N, H), logits (N, C), labels (N,); raises ValueError that says what is wrong."""
+        """Add hidden (N, H), logits (N, C) and labels (N,); raises ValueError that says what is wrong."""
         if self._refused:
             raise ValueError("an earlier batch was refused: start a new evaluator")
         check_shapes(hidden, logits, labels)
@@ -85,66 +91,56 @@ class StreamingEvaluator:
             self._start(hidden, logits)
         state = self._state
         assert state is not None
+        if hidden.device != state.fires.device:
+            raise ValueError(f"batch on {hidden.device} after batches on {state.fires.device}")
         if hidden.shape[1] != state.fires.shape[1] or logits.shape[1] != self._classes:
             raise ValueError(
                 f"batch of {hidden.shape[1]} neurons and {logits.shape[1]} classes after batches of "
                 f"{state.fires.shape[1]} and {self._classes}"
             )
         self._refused = True
-        path = kernel.absorb if self._use_kernel(hidden) else absorb
-        path(state, hidden.detach(), logits.detach(), labels)
+        self._path.absorb(state, hidden.detach(), logits.detach(), labels)
         self._refused = False
 
     def result(self) -> Evaluation:
         """Threshold and count (T, k_max, H) of all samples so far."""
         if self._state is None or self._refused:
             raise ValueError("no result: no batch was given, or one was refused")
-        return finish(self._state)
+        threshold = thresholds(self._state)
+        return Evaluation(threshold, self._path.count_wrong(self._state, threshold))
 
     def _start(self, hidden: Tensor, logits: Tensor) -> None:
         self._classes = logits.shape[1]
         targets = tuple(range(self._classes)) if self.targets is None else self.targets
         for target in targets:
-            if not 0 <= target < self._classes:
-                raise ValueError(f"target {target} is not one of the {self._classes} classes of logits")
+            if not 0 <= target < self._classes or targets.count(target) > 1:
+                raise ValueError(f"target {target} is given twice or not one of the {self._classes} classes")
+        on_cpu = hidden.device.type == "cpu"
+        self._path = kernel if on_cpu and self.compiled and kernel.available() else reference
         self._state = State.empty(targets, self.k_max, hidden.shape[1], hidden.device)
 
-    def _use_kernel(self, hidden: Tensor) -> bool:
-        if self.compiled is not None:
-            return self.compiled
-        return hidden.device.type == "cpu" and kernel.available()
 
-
-def finish(state: State) -> Evaluation:
-    """Thresholds from the k-th smallest ratios, then counts over the stored ``D_w``."""
+def thresholds(state: State) -> Tensor:
+    """Just below the k-th smallest ratios, 0 where the neuron is no candidate; (T, K, H) float64."""
     m = state.smallest
     rank = torch.arange(1, m.shape[1] + 1, device=m.device)[:, None]
     fires = state.fires[:, None, :]
     enough = (fires >= rank) & (fires * RARE >= state.others_right[:, None, None])
-    threshold = torch.where(enough & (m > 0) & m.isfinite(), m * (1 - GUARD), 0.0)
-    count = torch.zeros(m.shape, dtype=torch.int64, device=m.device)
-    for t, parts in enumerate(state.wrong):
-        for gap, hidden in parts:
-            ratio = ratios(gap, hidden)
-            for r in range(m.shape[1]):
-                count[t, r] += (ratio < threshold[t, r]).sum(0)
-    return Evaluation(threshold, count)
+    return torch.where(enough & (m > 0) & m.isfinite(), m * (1 - GUARD), 0.0)
 
 
 def check_rank(k: int) -> int:
-    """Return ``k``, or raise ValueError when it is no rank."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1, not {k!r}")
-    return k
+    """Return ``k`` as an int, or raise ValueError when it is below 1."""
+    if index(k) < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return index(k)
 
 
 def check_shapes(hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless hidden is (N, H) float, logits (N, C) float, labels (N,) integer, on one device."""
+    """Raise ValueError unless the tables are (N, H) and (N, C) floats and (N,) integers on one device."""
     for name, table in (("hidden", hidden), ("logits", logits)):
         if table.ndim != 2 or not table.is_floating_point():
-            raise ValueError(
-                f"{name} must be a floating-point matrix, not {table.dtype} {tuple(table.shape)}"
-            )
+            raise ValueError(f"{name} must be a matrix of floats, not {table.dtype} {tuple(table.shape)}")
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels must be a vector of integers, not {labels.dtype} {tuple(labels.shape)}")
     if not len(hidden) == len(logits) == len(labels):

@@ -1,6 +1,6 @@
 """What one pass over the samples leaves behind, and the readable torch path that fills it.
 
-`absorb` here is the reference: the compiled kernel (`kernel.absorb`) does the same to the same `State`, only faster.
+`absorb` and `count_wrong` are the reference: those in `kernel` do the same to the same `State`, only faster.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ BLOCK_ELEMENTS = 1 << 22
 
 @dataclass(eq=False)
 class State:
-    """The running result for T targets, K ranks and H neurons; it does not grow with the samples of ``D_c``."""
+    """The running result for T targets, K ranks and H neurons; it does not grow with ``D_c``."""
 
     targets: tuple[int, ...]
     smallest: Tensor
-    """The K smallest ratios gap / V over ``D_c`` so far, ascending, +inf where there are fewer; (T, K, H) float64."""
+    """The K smallest ratios over ``D_c`` so far, ascending, +inf where there are fewer; (T, K, H) float64."""
     fires: Tensor
     """Samples of ``D_c`` on which the neuron is positive, (T, H) int64."""
     others_right: Tensor
@@ -60,9 +60,20 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
 
 
 def keep_wrong(state: State, t: int, hidden: Tensor, logits: Tensor, mask: Tensor) -> None:
-    """Store the masked samples as ``D_w`` of the t-th target, in blocks; a copy, so the batch can be freed."""
+    """Store the masked samples as ``D_w`` of the t-th target, in blocks; copies, so the batch can go."""
     for rows in blocks(mask, hidden.shape[1]):
         state.wrong[t].append((gaps(logits[rows], state.targets[t]), hidden[rows]))
+
+
+def count_wrong(state: State, threshold: Tensor) -> Tensor:
+    """Samples of ``D_w`` whose ratio lies below ``threshold`` (T, K, H); int64, the same shape."""
+    count = torch.zeros(threshold.shape, dtype=torch.int64, device=threshold.device)
+    for t, parts in enumerate(state.wrong):
+        for gap, hidden in parts:
+            ratio = ratios(gap, hidden)
+            for r in range(threshold.shape[1]):
+                count[t, r] += (ratio < threshold[t, r]).sum(0)
+    return count
 
 
 def blocks(mask: Tensor, columns: int) -> Iterator[Tensor]:
@@ -78,13 +89,13 @@ def gaps(logits: Tensor, target: int) -> Tensor:
 
 
 def ratios(gap: Tensor, hidden: Tensor) -> Tensor:
-    """``gap / V`` where V > 0, else +inf, (N, H) float64: the weight at which the sample turns to the target."""
+    """``gap / V`` where V > 0, else +inf, (N, H) float64: where a sample turns to the target."""
     v = hidden.double()
     return torch.where(v > 0, gap[:, None] / v, torch.inf)
 
 
 def check_values(hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
-    """Raise ValueError for non-finite or negative ``hidden``, non-finite ``logits``, labels outside 0..C-1."""
+    """Raise ValueError for non-finite values, negative ``hidden`` and labels outside 0..C-1."""
     if not bool(hidden.isfinite().all()):
         raise ValueError("hidden holds NaN or infinite values")
     if bool((hidden < 0).any()):

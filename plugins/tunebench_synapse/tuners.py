@@ -15,6 +15,8 @@ from tunebench_synapse.evaluation import evaluate
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+Rays = list[tuple[dict[str, int], LogitEdit]]
+"""Parameters and the edit they give."""
 MAX_SYNAPSES = 24
 """Upper end of the search over n."""
 
@@ -95,13 +97,11 @@ class SynapticJoin(Tuner):
         """The first n synapses, or a zero edit when no neuron is active."""
         return LogitEdit.of_target(task, mean_of_safe(task, prepared, params["n"]))
 
-    def rays(self, task: TuningTask, prepared: Synapses) -> list[tuple[dict[str, int], LogitEdit]]:
+    def rays(self, task: TuningTask, prepared: Synapses) -> Rays:
         """The edits of all n in the search space that differ; the host solves the scale of each exactly."""
         return self._rays(task, prepared, MAX_SYNAPSES)
 
-    def _rays(
-        self, task: TuningTask, prepared: Synapses, most: int
-    ) -> list[tuple[dict[str, int], LogitEdit]]:
+    def _rays(self, task: TuningTask, prepared: Synapses, most: int) -> Rays:
         last = max(1, min(most, len(prepared.neurons)))
         return [({"n": n}, self.tune(task, {"n": n}, prepared)) for n in range(1, last + 1)]
 
@@ -117,7 +117,7 @@ class SynapticJoinExact(SynapticJoin):
         """The edit of ``params["n"]``, as given by `rays`; n = 1 without."""
         return super().tune(task, {"n": params.get("n", 1)}, prepared)
 
-    def rays(self, task: TuningTask, prepared: Synapses) -> list[tuple[dict[str, int], LogitEdit]]:
+    def rays(self, task: TuningTask, prepared: Synapses) -> Rays:
         """The edits of every n up to the number of active neurons."""
         return self._rays(task, prepared, len(prepared.neurons))
 
@@ -155,7 +155,7 @@ class RandomSynapses(Tuner):
         weight[chosen.to(weight.device)] = norm / max(1, n) ** 0.5
         return LogitEdit.of_target(task, weight)
 
-    def rays(self, task: TuningTask, prepared: Synapses) -> list[tuple[dict[str, int], LogitEdit]]:
+    def rays(self, task: TuningTask, prepared: Synapses) -> Rays:
         """The edits of all n in the search space."""
         return [({"n": n}, self.tune(task, {"n": n}, prepared)) for n in range(1, MAX_SYNAPSES + 1)]
 
