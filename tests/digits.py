@@ -96,9 +96,7 @@ def assert_keeps_the_rules(tuner: Tuner, task: TuningTask, params: Mapping[str, 
     assert torch.equal(torch.random.get_rng_state(), generator), "the global generator was used"
     torch.manual_seed(2)
     again = tuned(tuner, task, params).state_dict()
-    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items()), (
-        "not deterministic"
-    )
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items()), "not deterministic"
     assert model is not task.model
     assert not any(part.training for part in model.modules())
     assert all(parameter.grad is None for parameter in (*model.parameters(), *task.model.parameters()))

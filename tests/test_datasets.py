@@ -58,16 +58,12 @@ def npz_arrays() -> dict[str, np.ndarray]:
     }
 
 
-def write_images(
-    folder: Path, classes: dict[str, int], mode: str = "L", size: tuple[int, int] = (6, 4)
-) -> None:
+def write_images(folder: Path, classes: dict[str, int], mode: str = "L", size: tuple[int, int] = (6, 4)) -> None:
     """Write ``count`` PNG images per class into a folder each."""
     for name, count in classes.items():
         (folder / name).mkdir(parents=True)
         for k in range(count):
-            Image.new(mode, size, k * 20 if mode == "L" else (k * 20, 0, 100)).save(
-                folder / name / f"{k}.png"
-            )
+            Image.new(mode, size, k * 20 if mode == "L" else (k * 20, 0, 100)).save(folder / name / f"{k}.png")
 
 
 def failure(name: str, place: Place) -> str:

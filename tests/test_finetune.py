@@ -66,9 +66,7 @@ def test_the_seed_decides_the_batches(task, name):
 def test_more_preference_raises_the_targets(task, name, parameter, low, high, targets):
     """Each member's own hyperparameter buys more of the samples of its targets, one or several."""
     task = dataclasses.replace(task, targets=targets)
-    less, more = (
-        target_recall(tuned(TUNERS[name], task, PARAMS | {parameter: value}), task) for value in (low, high)
-    )
+    less, more = (target_recall(tuned(TUNERS[name], task, PARAMS | {parameter: value}), task) for value in (low, high))
     assert more > less
 
 

@@ -206,9 +206,7 @@ def test_cw_p_fine_tunes_with_the_weighted_loss_and_then_prunes(task):
     assert flat[mine == 0].abs().max() <= flat[mine != 0].abs().min() + 1e-5
 
 
-@pytest.mark.parametrize(
-    "tuner", [ClassWeightedPruning(), FineTunedClassSensitivePruning()], ids=lambda t: t.name
-)
+@pytest.mark.parametrize("tuner", [ClassWeightedPruning(), FineTunedClassSensitivePruning()], ids=lambda t: t.name)
 @pytest.mark.parametrize("targets", [(8,), (8, 3)])
 def test_a_larger_lambda_raises_the_targets(task, tuner, targets):
     """More weight on the targets, one or several, buys more of their training samples."""

@@ -29,9 +29,7 @@ def documented():
         tuner, name, kind, low, high, scale, why = (cell.strip() for cell in line.strip("|").split("|"))
         assert why
         assert (tuner, name) not in spaces
-        spaces[tuner, name] = (
-            None if name == "-" else KINDS[kind](*bounds(kind, low, high), log=scale == "log")
-        )
+        spaces[tuner, name] = None if name == "-" else KINDS[kind](*bounds(kind, low, high), log=scale == "log")
     return spaces
 
 
@@ -47,9 +45,7 @@ def registered():
     for family in FAMILIES:
         for tuner in family.tunebench_tuners():
             space = tuner.search_space()
-            spaces |= {(tuner.name, name): value for name, value in space.items()} or {
-                (tuner.name, "-"): None
-            }
+            spaces |= {(tuner.name, name): value for name, value in space.items()} or {(tuner.name, "-"): None}
     return spaces
 
 

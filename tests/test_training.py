@@ -44,9 +44,7 @@ def train_literally(model, batches, loss, **options):
 
 def distance(a, b):
     """The largest difference between the parameters of two networks."""
-    return max(
-        float((p - q).detach().abs().max()) for p, q in zip(a.parameters(), b.parameters(), strict=True)
-    )
+    return max(float((p - q).detach().abs().max()) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
@@ -78,9 +76,7 @@ def test_momentum_and_other_networks_take_autograd():
     for model, momentum in ((stack(), 0.9), (conv, 0.0)):
         theirs, start = copy.deepcopy(model), copy.deepcopy(model)
         sgd(model, minibatches(x, y, 20, 0), F.cross_entropy, 0.1, momentum=momentum, weight_decay=0.01)
-        train_literally(
-            theirs, minibatches(x, y, 20, 0), F.cross_entropy, lr=0.1, momentum=momentum, weight_decay=0.01
-        )
+        train_literally(theirs, minibatches(x, y, 20, 0), F.cross_entropy, lr=0.1, momentum=momentum, weight_decay=0.01)
         assert distance(model, start) > 0
         assert distance(model, theirs) == 0
 
@@ -137,9 +133,7 @@ def test_a_pruned_network_trains_as_under_autograd():
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    count=st.integers(1, 50), batch_size=st.integers(1, 60), epochs=st.integers(1, 3), seed=st.integers(0, 9)
-)
+@given(count=st.integers(1, 50), batch_size=st.integers(1, 60), epochs=st.integers(1, 3), seed=st.integers(0, 9))
 def test_every_epoch_of_batches_holds_each_sample_once(count, batch_size, epochs, seed):
     """Within each epoch every row comes exactly once, inputs stay with their labels, and batches are full."""
     x, y = torch.arange(count, dtype=torch.float32)[:, None] * 2, torch.arange(count)

@@ -24,7 +24,7 @@ def forward(model: nn.Module, x: Tensor, batch_size: int = BATCH) -> Tensor:
     """Logits (N, C) of ``model`` for x (N, *shape), in eval mode and without gradients."""
     model.eval()
     with torch.no_grad():
-        return torch.cat([model(rows) for rows in x.split(batch_size)])
+        return torch.cat([model(rows) for rows in torch.split(x, batch_size)])
 
 
 def activations(model: nn.Module, x: Tensor, batch_size: int = BATCH) -> Activations:
@@ -33,7 +33,7 @@ def activations(model: nn.Module, x: Tensor, batch_size: int = BATCH) -> Activat
     widths: list[int] = []
     model.eval()
     with torch.no_grad(), recorded(model) as layers:
-        for rows in x.split(batch_size):
+        for rows in torch.split(x, batch_size):
             layers.clear()
             logits.append(model(rows))
             widths = [layer.shape[1] for layer in layers]

@@ -63,9 +63,7 @@ def search_deviation(values: Bools, strata: Labels) -> Floats:
     return own
 
 
-def simulate_null(
-    values: Bools, strata: Labels, rng: np.random.Generator, deviation: Floats | float
-) -> Bools:
+def simulate_null(values: Bools, strata: Labels, rng: np.random.Generator, deviation: Floats | float) -> Bools:
     """Predictions like ``values`` of tuners that are all equally good; sorted by class as before.
 
     Images are drawn anew within their class. Each image's outcomes are dealt out to the names anew, the same

@@ -36,7 +36,7 @@ class LocalEngine:
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             context.set_forkserver_preload(PRELOAD)
-        self.pool = pebble.ProcessPool(max_workers=workers, max_tasks=1, context=context)
+        self.pool: Any = pebble.ProcessPool(max_workers=workers, max_tasks=1, context=context)
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `Engine.submit`."""

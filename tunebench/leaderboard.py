@@ -60,9 +60,7 @@ def build(out: Path) -> Leaderboard:
             tuner: [records[cell] for seed in range(suite["seeds"]) if (cell := Cell(*block, tuner, seed)) in records]
             for tuner in lock["tuners"]
         }
-        mine = [
-            row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()
-        ]
+        mine = [row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()]
         complete = {row["tuner"]: by_tuner[row["tuner"]] for row in mine if row["status"] == "ok" and full(row)}
         pairs += compare(block, mine, complete, budget)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
@@ -94,17 +92,20 @@ def planned_blocks(lock: Row) -> list[Block]:
     return [(*place.rsplit("/", 1), target) for place, targets in lock["targets"].items() for target in targets]
 
 
+def place_of(block: Block) -> Row:
+    """The columns that name a block."""
+    return dict(zip(("dataset", "model", "target"), block, strict=True))
+
+
 def full(row: Row) -> bool:
     """Whether every planned seed is there."""
     return bool(row["seeds"] == row["seeds_planned"])
 
 
-def row_of(
-    block: Block, tuner: str, records: Sequence[Row], planned: int, budget: str, times: dict[Cell, Row]
-) -> Row:
+def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budget: str, times: dict[Cell, Row]) -> Row:
     """Means over the ok cells of one tuner; no figures unless at least one is ok."""
     row: Row = dict.fromkeys(COLUMNS)
-    row |= dict(zip(("dataset", "model", "target"), block, strict=True))
+    row |= place_of(block)
     good = [record for record in records if record["status"] == "ok"]
     worst = max((record["status"] for record in records), key=STATUSES.index, default=None)
     reasons = [record["reason"] for record in records if record["status"] == worst and record.get("reason")]
@@ -161,8 +162,7 @@ def area_of(records: Sequence[Row], variant: str) -> float:
     """Area under the curve of mean test TA gain over the OA budgets 0 to 1 points (METHODS section 5), a fraction."""
     originals = [record["original"] for record in records]
     heights = [
-        mean(gains([record["points"][variant][str(b)]["test"] for record in records], originals, "ta"))
-        for b in BUDGETS
+        mean(gains([record["points"][variant][str(b)]["test"] for record in records], originals, "ta")) for b in BUDGETS
     ]
     return area(BUDGETS, heights)
 
@@ -192,7 +192,7 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
         for i in range(len(tuners)):
             for j in range(i + 1, len(tuners)):
                 pairs.append(
-                    dict(zip(("dataset", "model", "target"), block, strict=True))
+                    place_of(block)
                     | {
                         "variant": variant,
                         "tuner_a": tuners[i],
@@ -254,7 +254,7 @@ def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:
             tests = [record["points"][variant][str(budget)]["test"] for record in records]
             lost = losses(tests, originals)
             curve.append(
-                dict(zip(("dataset", "model", "target"), block, strict=True))
+                place_of(block)
                 | {
                     "tuner": tuner,
                     "variant": variant,

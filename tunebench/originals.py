@@ -79,9 +79,7 @@ class OriginalKey:
         return cache_root() / "originals" / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def original_key(
-    dataset: Dataset, model: ModelSpec, recipe: Recipe, protocol: Protocol, seed: int
-) -> OriginalKey:
+def original_key(dataset: Dataset, model: ModelSpec, recipe: Recipe, protocol: Protocol, seed: int) -> OriginalKey:
     """The key of one original; building the network once gives its architecture."""
     architecture = repr(model.build(dataset.shape, dataset.classes))
     return OriginalKey(dataset.checksum, dataset.name, model.name, architecture, recipe, protocol, seed)

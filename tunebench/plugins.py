@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def load_registry(files: Iterable[PluginFile] = (), *, entry_points: bool = True
             if fault:
                 registry.problems[point.name] = fault
     for file in files:
-        fault = register(manager, file.name, lambda file=file: module_of(file))
+        fault = register(manager, file.name, partial(module_of, file))
         if fault:
             raise PluginError(f"--plugin {file.name}: {fault}")
     return registry

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,19 +15,17 @@ from pebble import ProcessExpired
 
 from tunebench import originals
 from tunebench import suite as suites
-from tunebench.cells import FAILURES, Cell, Job, key_of, key_parts
-from tunebench.datasets import Dataset, Place, open_dataset
+from tunebench.cells import FAILURES, Job
 from tunebench.engines import Engine, LocalEngine
 from tunebench.errors import StoreError, UsageError
 from tunebench.evaluation import failure, run_cell
 from tunebench.latency import time_cell
-from tunebench.models import ModelSpec, find_model
+from tunebench.models import find_model
 from tunebench.originals import OriginalKey
-from tunebench.plugins import PluginFile, Registry, load_registry
-from tunebench.search import SearchOptions
+from tunebench.plan import Plan, RunOptions, lock, make_jobs, make_plan
+from tunebench.plugins import PluginFile, load_registry
 from tunebench.store import Damaged, Store
 from tunebench.suite import Suite
-from tunebench.targets import resolve_targets
 
 
 class Observer(Protocol):
@@ -61,58 +59,6 @@ class Silent:
         """See `Observer`."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run a suite; none of it changes a result."""
-
-    out: Path
-    jobs: int = 1
-    place: Place = field(default_factory=lambda: Place(None))
-    plugins: tuple[PluginFile, ...] = ()
-    device: str = "cpu"
-    retry_failed: bool = False
-    no_cache: bool = False
-    executor: str = "processes"
-
-
-@dataclass
-class Plan:
-    """A suite with every name resolved."""
-
-    suite: Suite
-    registry: Registry
-    datasets: dict[str, Dataset]
-    models: dict[str, ModelSpec]
-    tuners: list[str]
-
-    def options(self) -> SearchOptions:
-        """What each search may spend."""
-        suite = self.suite
-        return SearchOptions(suite.trials, suite.budget, suite.margin, suite.protocol)
-
-    def originals(self) -> Iterator[OriginalKey]:
-        """The keys of all originals."""
-        protocol = "paper" if self.suite.protocol == "paper" else "holdout"
-        for dataset in self.datasets.values():
-            recipe = originals.find_recipe(
-                self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
-            )
-            for spec in self.models.values():
-                for seed in range(self.suite.seeds):
-                    yield originals.original_key(dataset, spec, recipe, protocol, seed)  # type: ignore[arg-type]
-
-
-def make_plan(suite: Suite, options: RunOptions) -> Plan:
-    """Resolve every name of ``suite``; UsageError or DataError for what does not exist."""
-    registry = load_registry(options.plugins)
-    tuners = registry.select(suite.tuners)
-    extra = registry.named("tunebench_models").values()
-    models = {name: find_model(name, extra) for name in suite.models}
-    sources = registry.named("tunebench_datasets")
-    datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
-    return Plan(suite, registry, datasets, models, tuners)
-
-
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
     observer = observer or Silent()
@@ -134,29 +80,6 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
         engine.close(now=not finished)
     time_cells(jobs, store, options, observer)
     return counts
-
-
-def describe(suite: Suite, options: RunOptions) -> str:
-    """The grid of ``suite`` and a rough estimate, without training or writing anything."""
-    plan = make_plan(suite, options)
-    keys = list(plan.originals())
-    missing = [key for key in keys if not key.folder.is_dir()]
-    steps = sum(key.recipe.steps or 20_000 for key in missing)
-    targets = len(suite.targets)
-    cells = len(keys) * targets * len(plan.tuners)
-    minutes = (steps * 1e-3 + cells * suite.trials * 0.15) / options.jobs / 60
-    return "\n".join(
-        [
-            f"data sets  {', '.join(plan.datasets)}",
-            f"models     {', '.join(plan.models)}",
-            f"targets    {', '.join(suite.targets)}",
-            f"tuners     {', '.join(plan.tuners)}",
-            f"seeds      {suite.seeds}, trials {suite.trials}, budget {suite.budget:g}, protocol {suite.protocol}",
-            f"originals  {len(keys)}, to train: {len(missing)} ({steps:,} steps)",
-            f"cells      {cells} or more (each target name counted once)",
-            f"estimate   about {minutes:.0f} min with -j {options.jobs}; nothing was run",
-        ]
-    )
 
 
 def check_protocol(store: Store, suite: Suite) -> None:
@@ -208,43 +131,6 @@ def train_one(work: tuple[OriginalKey, tuple[PluginFile, ...], int | None]) -> N
     torch.set_num_threads(1)
     extra = load_registry(plugins).named("tunebench_models").values()
     originals.ensure_original(key, find_model(key.model, extra), line=line)
-
-
-def make_jobs(
-    plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: RunOptions
-) -> Iterator[Job]:
-    """All cells of the grid in sorted order, targets resolved."""
-    search = plan.options()
-    digests = {name: plan.registry.digest(name) for name in plan.tuners}
-    by_place: dict[tuple[str, str], list[OriginalKey]] = {}
-    for key in records:
-        by_place.setdefault((key.dataset, key.model), []).append(key)
-    for (dataset, model), keys in by_place.items():
-        place = f"{dataset} {model}"
-        for target in resolve_targets(plan.suite.targets, [records[key] for key in keys], place):
-            for tuner in plan.tuners:
-                for key in keys:
-                    cell = Cell(dataset, model, target, tuner, key.seed)
-                    content = key_of(key_parts(cell, key, search, digests[tuner]))
-                    yield Job(cell, key, search, content, options.plugins, options.device)
-
-
-def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
-    """Write down the suite with its targets, tuners and data resolved."""
-    targets: dict[str, list[str]] = {}
-    for job in jobs:
-        seen = targets.setdefault(f"{job.cell.dataset}/{job.cell.model}", [])
-        if job.cell.target not in seen:
-            seen.append(job.cell.target)
-    store.write_lock(
-        {
-            "suite": asdict(plan.suite),
-            "tuners": plan.tuners,
-            "targets": targets,
-            "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},
-            "data": {name: dataset.checksum for name, dataset in plan.datasets.items()},
-        }
-    )
 
 
 def run_cells(

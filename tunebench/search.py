@@ -136,7 +136,12 @@ class Selector:
                 self.offer(
                     "shifted",
                     Candidate(
-                        candidate.trial, candidate.params, candidate.output, score, candidate.scale, sign * size
+                        candidate.trial,
+                        candidate.params,
+                        candidate.output,
+                        score,
+                        candidate.scale,
+                        sign * size,
                     ),
                 )
 
@@ -172,7 +177,8 @@ def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
         with clock:
             proposals = list(rays(task, prepared))
         for params, edit in proposals:
-            selector.add_ray(1, dict(params), checked(edit, task))
+            check_edit(edit, task.classes, task.hidden_train.shape[1])
+            selector.add_ray(1, dict(params), edit)
         selection.trials = 1
     else:
         if scale_searched:
@@ -209,9 +215,7 @@ def trials_of(
     if not space:
         yield 1, {}, lambda score: None
         return
-    study = optuna.create_study(
-        directions=["maximize", "maximize"], sampler=optuna.samplers.TPESampler(seed=seed)
-    )
+    study = optuna.create_study(directions=["maximize", "maximize"], sampler=optuna.samplers.TPESampler(seed=seed))
     grid = finite(space)
     planned = trials - 1
     if grid is not None:

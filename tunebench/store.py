@@ -95,7 +95,8 @@ class Store:
         for path in sorted(root.glob("*/*/*/*/*.json")):
             parts = [name_of(part) for part in path.relative_to(root).with_suffix("").parts]
             if parts[-1].isdigit() and not path.name.startswith("."):
-                cell = Cell(*parts[:4], seed=int(parts[4]))
+                dataset, model, target, tuner, seed = parts
+                cell = Cell(dataset, model, target, tuner, int(seed))
                 if root / cell.path == path:
                     yield cell, path
 
@@ -126,7 +127,13 @@ class Store:
 
 def check_record(record: dict[str, Any], cell: Cell) -> None:
     """`Damaged` unless ``record`` is the record of ``cell``."""
-    mine = {"dataset": cell.dataset, "model": cell.model, "target": cell.target, "tuner": cell.tuner, "seed": cell.seed}
+    mine = {
+        "dataset": cell.dataset,
+        "model": cell.model,
+        "target": cell.target,
+        "tuner": cell.tuner,
+        "seed": cell.seed,
+    }
     if record.get("cell") != mine:
         raise Damaged("belongs to another cell")
     if record.get("status") not in STATUSES:

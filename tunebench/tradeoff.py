@@ -80,9 +80,7 @@ class Margins(NamedTuple):
     is_target: Tensor
 
 
-def margins(
-    logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Tensor | None = None
-) -> Margins:
+def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Tensor | None = None) -> Margins:
     """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) bool is the original's, if another net's."""
     columns = labels.new_tensor(targets)
     others = logits.index_fill(1, columns, -torch.inf)

@@ -17,9 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits (B, C) and labels (B,) int64 to a scalar."""
 
 
-def minibatches(
-    x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 64
-) -> Iterator[tuple[Tensor, Tensor]]:
+def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ``steps`` batches in random order, reshuffled each epoch; x (N, ...), y (N,).
 
     The last batch of an epoch may be smaller. The order depends on ``seed`` alone, on every device.
@@ -107,9 +105,7 @@ def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
     return [layer for layer in linears if isinstance(layer, nn.Linear)]
 
 
-def stack_step(
-    layers: list[nn.Linear], x: Tensor, y: Tensor, loss: Loss, lr: float, weight_decay: float = 0.0
-) -> None:
+def stack_step(layers: list[nn.Linear], x: Tensor, y: Tensor, loss: Loss, lr: float, weight_decay: float = 0.0) -> None:
     """One SGD step on a `linear_stack`, in place: the loss by autograd at the logits, the layers by hand."""
     last = len(layers) - 1
     inputs = [x.flatten(1)]

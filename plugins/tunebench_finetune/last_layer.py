@@ -73,9 +73,7 @@ def last_hidden(task: TuningTask) -> Tensor:
     return task.hidden_train[:, task.layer_of == task.layer_of.max()]
 
 
-def oversampled_rows(
-    y: Tensor, targets: Sequence[int], rate: float, steps: int, seed: int
-) -> Iterator[Tensor]:
+def oversampled_rows(y: Tensor, targets: Sequence[int], rate: float, steps: int, seed: int) -> Iterator[Tensor]:
     """Row numbers of ``steps`` batches, drawn with replacement, the targets ``rate`` times as often."""
     labels = y.cpu()
     chances = torch.ones(len(labels), dtype=torch.float64)

@@ -33,9 +33,7 @@ def class_weighted_fine_tune(
     fine_tune(model, batches, loss, params["lr_multiplier"] * task.learning_rate, task.seed)
 
 
-def held_at_zero(
-    batches: Iterable[Batch], parameters: Sequence[Tensor], pruned: Sequence[Tensor]
-) -> Iterator[Batch]:
+def held_at_zero(batches: Iterable[Batch], parameters: Sequence[Tensor], pruned: Sequence[Tensor]) -> Iterator[Batch]:
     """Pass ``batches`` on and zero the pruned entries whenever the loop comes back, so after every step."""
     for batch in batches:
         yield batch

@@ -113,9 +113,7 @@ class FineTunedClassSensitivePruning(ClassSensitivePruning):
 
 def _of_targets(task: TuningTask) -> Tensor:
     """Row numbers of the targets' training samples."""
-    return (
-        torch.isin(task.y_train, torch.tensor(task.targets, device=task.y_train.device)).nonzero().flatten()
-    )
+    return torch.isin(task.y_train, torch.tensor(task.targets, device=task.y_train.device)).nonzero().flatten()
 
 
 def _no_linear_layers(task: TuningTask) -> str | None:

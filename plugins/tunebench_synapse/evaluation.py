@@ -72,9 +72,7 @@ class StreamingEvaluator:
     tensors and machines without numba take anyway; the results are the same.
     """
 
-    def __init__(
-        self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool = True
-    ) -> None:
+    def __init__(self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool = True) -> None:
         self.targets = None if targets is None else tuple(index(target) for target in targets)
         self.k_max = check_rank(k_max)
         self.compiled = compiled
@@ -144,9 +142,7 @@ def check_shapes(hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels must be a vector of integers, not {labels.dtype} {tuple(labels.shape)}")
     if not len(hidden) == len(logits) == len(labels):
-        raise ValueError(
-            f"hidden, logits and labels disagree: {len(hidden)}, {len(logits)} and {len(labels)} samples"
-        )
+        raise ValueError(f"hidden, logits and labels disagree: {len(hidden)}, {len(logits)} and {len(labels)} samples")
     if logits.shape[1] == 0:
         raise ValueError("logits must have at least one column")
     if not hidden.device == logits.device == labels.device:

@@ -25,11 +25,14 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
     registry = load_registry([PluginFile.read(path) for path in plugins])
     found: dict[str, dict[str, str]] = {
         "tuners": {name: summary(tuner) for name, tuner in registry.tuners.items()},
-        "datasets": {name: "bundled" for name in dataset_names()}
-        | {name: "plugin" for name in registry.named("tunebench_datasets")}
-        | {"npz:FILE": "x_train, y_train, x_test, y_test", "imagefolder:DIR": "train/ and test/, or one tree"},
+        "datasets": dict.fromkeys(dataset_names(), "bundled")
+        | dict.fromkeys(registry.named("tunebench_datasets"), "plugin")
+        | {
+            "npz:FILE": "x_train, y_train, x_test, y_test",
+            "imagefolder:DIR": "train/ and test/, or one tree",
+        },
         "models": {name: "-".join(map(str, widths)) for name, widths in PAPER_WIDTHS.items()}
-        | {name: "plugin" for name in registry.named("tunebench_models")}
+        | dict.fromkeys(registry.named("tunebench_models"), "plugin")
         | {"mlp:W1-W2-...": "any hidden widths"},
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
     }

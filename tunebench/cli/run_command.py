@@ -72,14 +72,25 @@ def command(suite: Path | None, **flags: Any) -> int:
     """
     from tunebench.suite import load_suite
 
-    names = ("datasets", "models", "tuners", "targets", "seeds", "trials", "budget", "margin", "protocol", "recipe")
+    names = (
+        "datasets",
+        "models",
+        "tuners",
+        "targets",
+        "seeds",
+        "trials",
+        "budget",
+        "margin",
+        "protocol",
+        "recipe",
+    )
     chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
 
-    from tunebench import runner
+    from tunebench import plan, runner
     from tunebench.datasets import Place
     from tunebench.plugins import PluginFile
 
-    options = runner.RunOptions(
+    options = plan.RunOptions(
         out=flags["out"] or Path("tunebench-runs") / chosen.name,
         jobs=flags["jobs"] or os.cpu_count() or 1,
         place=Place(flags["data_dir"], flags["download"]),
@@ -89,7 +100,7 @@ def command(suite: Path | None, **flags: Any) -> int:
         no_cache=flags["no_cache"],
     )
     if flags["dry_run"]:
-        click.echo(runner.describe(chosen, options))
+        click.echo(plan.describe(chosen, options))
         return 0
     bars = Bars(flags["quiet"])
     try:

@@ -22,9 +22,7 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(sorted(_BUNDLED))
 
 
-def open_dataset(
-    name: str, place: Place, extra: Mapping[str, DatasetSource] = MappingProxyType({})
-) -> Dataset:
+def open_dataset(name: str, place: Place, extra: Mapping[str, DatasetSource] = MappingProxyType({})) -> Dataset:
     """Load and check the data set ``name``.
 
     It is a bundled one, one of ``extra``, ``npz:FILE`` or ``imagefolder:DIR``. Raises

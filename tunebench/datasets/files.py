@@ -64,15 +64,11 @@ class ImageFolder(DatasetSource):
 
     def _files(self) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
         if not self.path.is_dir():
-            raise DataError(
-                f"{self.path} is missing; imagefolder:DIR needs a folder with one subfolder per class"
-            )
+            raise DataError(f"{self.path} is missing; imagefolder:DIR needs a folder with one subfolder per class")
         parts = [self.path / "train", self.path / "test"]
         present = [part for part in parts if part.is_dir()]
         if len(present) == 1:
-            raise DataError(
-                f"{self.path} has {present[0].name}/ but not its counterpart; add it, or drop that level"
-            )
+            raise DataError(f"{self.path} has {present[0].name}/ but not its counterpart; add it, or drop that level")
         if not present:
             samples, _ = _samples(self.path)
             labels = np.array([label for _, label in samples])

@@ -31,9 +31,7 @@ def stratified(y: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         label = classes[counts.argmin()]
-        raise DataError(
-            f"class {label} has {counts.min()} sample, too few to split; give it at least 2 or drop it"
-        )
+        raise DataError(f"class {label} has {counts.min()} sample, too few to split; give it at least 2 or drop it")
     if not len(classes) <= held_out <= len(y) - len(classes):
         raise DataError(
             f"cannot split {len(y)} samples of {len(classes)} classes so that both parts "

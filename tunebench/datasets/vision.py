@@ -59,9 +59,7 @@ class IdxSource(DatasetSource):
         emnist = self.kind == "EMNIST"
         prefixes = (f"{self.name}-train", f"{self.name}-test") if emnist else ("train", "t10k")
         raw = root / self.kind / "raw"
-        return [
-            (raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte") for prefix in prefixes
-        ]
+        return [(raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte") for prefix in prefixes]
 
 
 class Svhn(DatasetSource):

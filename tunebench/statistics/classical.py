@@ -55,9 +55,7 @@ def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> float | 
     if len(d) < 2:
         return None
     mean, error = float(d.mean()), float(d.std(ddof=1)) / np.sqrt(len(d))
-    t = mean / max(
-        error, 1e-300
-    )  # the same difference at every seed: 0 if there is none, else as good as infinite
+    t = mean / max(error, 1e-300)  # the same difference at every seed: 0 if there is none, else as good as infinite
     if alternative == "greater":
         return float(stdtr(len(d) - 1, -t))
     return float(2 * stdtr(len(d) - 1, -abs(t)))

@@ -129,9 +129,7 @@ def bootstrap(
     _require_images(int(is_target.sum()), targets)
     rng = np.random.default_rng(seed)
     seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-    flat = values.reshape(-1, images).astype(
-        np.float32
-    )  # weights are small integers: sums are exact for bools
+    flat = values.reshape(-1, images).astype(np.float32)  # weights are small integers: sums are exact for bools
     parts: list[tuple[Floats, Floats]] = []
     for rows in np.array_split(seed_weights, max(1, resamples * images // 5_000_000)):
         weights = np.concatenate(list(_image_weights(strata, len(rows), rng)), axis=1)
@@ -146,9 +144,7 @@ def _image_weights(strata: Labels, resamples: int, rng: np.random.Generator) -> 
     """How often each image of a class is drawn, class by class, (resamples, images of the class)."""
     for size in np.unique(strata, return_counts=True)[1]:
         draws = rng.integers(size, size=(resamples, size)) + size * np.arange(resamples)[:, None]
-        yield (
-            np.bincount(draws.ravel(), minlength=resamples * size).reshape(resamples, size).astype(np.float32)
-        )
+        yield (np.bincount(draws.ravel(), minlength=resamples * size).reshape(resamples, size).astype(np.float32))
 
 
 def select(correct: Correct, labels: Labels, targets: Sequence[int] | None) -> tuple[Correct, Labels]:
@@ -165,9 +161,7 @@ def select(correct: Correct, labels: Labels, targets: Sequence[int] | None) -> t
 
 def _require_images(count: int, targets: Sequence[int] | None) -> None:
     if not count:
-        which = (
-            "no test images" if targets is None else f"no test image of class {', '.join(map(str, targets))}"
-        )
+        which = "no test images" if targets is None else f"no test image of class {', '.join(map(str, targets))}"
         raise DataError(f"{which}: nothing to compare; choose a target class that the test split contains")
 
 
