@@ -51,7 +51,7 @@ def rate(outcomes: Iterable[bool]) -> Rate:
 def search_deviation(values: Bools, strata: Labels) -> Floats:
     """Standard deviation over seeds of every tuner's own accuracy, (T,), fractions.
 
-    What goes up and down for all tuners of a seed is removed.     ``values`` (T, S, N) and ``strata`` (N,) as
+    What goes up and down for all tuners of a seed is removed. ``values`` (T, S, N) and ``strata`` (N,) as
     `select` returns them, here and below. What single outcomes contribute is subtracted; never below 0.
     """
     tuners, seeds, _ = values.shape
@@ -107,8 +107,8 @@ def power(
 ) -> Rate:
     """How often a tuner planted ``points`` percentage points of TA above equals is told from one of them.
 
-    Found means Holm p <= 5 % with the right sign, in the
-    family of all pairs. Search variance is the fitted ones' mean.
+    Found means Holm p <= 5 % with the right sign, in the family of all pairs. Every tuner has the same search
+    variance, the mean of the fitted ones.
     """
     rng = np.random.default_rng(seed)
     values, strata = select(correct, labels, targets)
@@ -120,6 +120,15 @@ def power(
         return pairs is not None and bool(pairs.p_holm[0, 1] <= 0.05 and pairs.difference[0, 1] > 0)
 
     return rate(found() for _ in range(draws))
+
+
+def detectable_effect(
+    correct: Bools, labels: Labels, targets: Sequence[int], *, draws: int = 200, seed: int = 0
+) -> float | None:
+    """Least planted effect on TA, in steps of half a percentage point up to 10, with a `power` of 80 %, or None."""
+    effects = np.arange(0.5, 10.5, 0.5).tolist()
+    enough = (e for e in effects if power(correct, labels, targets, e, draws=draws, seed=seed).rate >= 0.8)
+    return next(enough, None)
 
 
 def _leads(values: Bools, strata: Labels) -> bool:

@@ -27,7 +27,7 @@ def check_edit(edit: LogitEdit, classes: int, hidden: int) -> None:
 
 
 def edited_logits(edit: LogitEdit, hidden: Tensor, logits: Tensor) -> Tensor:
-    """``logits + hidden @ weight.T + bias`` for hidden (N, H) and logits (N, C); rows without an edit are not touched."""
+    """``logits + hidden @ weight.T + bias`` for hidden (N, H), logits (N, C); rows without an edit are not touched."""
     out = logits.clone()
     rows = (edit.weight.ne(0).any(1) | edit.bias.ne(0)).nonzero()[:, 0]
     if len(rows):

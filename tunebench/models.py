@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -32,7 +33,7 @@ def mlp(widths: Iterable[int], shape: tuple[int, ...], classes: int) -> nn.Seque
     """A fully connected network with ReLU hidden layers of the given widths."""
     sizes = [math.prod(shape), *widths]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 

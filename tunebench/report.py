@@ -31,10 +31,10 @@ HEADINGS = {
 }  # fmt: skip
 LEGEND = (
     "TA gain, OA gain: percentage points against the same seed's original, on test. interval: of TA over seeds and "
-    "test images. Tuners that share a letter in `group` are not separable (Holm over all pairs, 5 %). over budget: share of "
-    "seeds whose test OA fell by more than the budget. area: mean TA gain over OA budgets 0 to 1. shifted: with the exact "
-    "best bias on the target logit on top. regret: target samples on validation by which an exact search beats the one "
-    "found. latency: single sample, as a ratio to the original."
+    "test images. Tuners that share a letter in `group` are not separable (Holm over all pairs, 5 %). over budget: "
+    "share of seeds whose test OA fell by more than the budget. area: mean TA gain over OA budgets 0 to 1. shifted: "
+    "with the exact best bias on the target logit on top. regret: target samples on validation by which an exact "
+    "search beats the one found. latency: single sample, as a ratio to the original."
 )
 
 

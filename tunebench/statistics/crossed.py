@@ -103,11 +103,11 @@ def pairwise(correct: Correct, labels: Labels, targets: Sequence[int] | None) ->
 
     adjusted = holm(p)
     return Pairwise(
-        difference=square(moments.mean, -moments.mean, 0.0),
+        difference=square(moments.mean, 0.0 - moments.mean, 0.0),
         error=square(error, error, 0.0),
         df=square(df, df, 1.0),
-        low=square(low, -high, 0.0),
-        high=square(high, -low, 0.0),
+        low=square(low, 0.0 - high, 0.0),
+        high=square(high, 0.0 - low, 0.0),
         p=square(p, p, 1.0),
         p_holm=square(adjusted, adjusted, 1.0),
         prior=prior,
