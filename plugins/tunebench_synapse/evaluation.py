@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tunebench_synapse import kernel
 from tunebench_synapse import state as reference
-from tunebench_synapse.state import State
+from tunebench_synapse.state import State, count_wrong
 
 GUARD = 1e-4
 """Relative distance of a threshold from its ratio: float32 arithmetic breaks the flip bound with 1e-6."""
@@ -67,7 +67,7 @@ def evaluate_all(
 class StreamingEvaluator:
     """`evaluate_all` batch by batch, for tables that do not fit in memory.
 
-    Holds H x k_max ratios per target, and the activations of the misclassified samples of the targets. After
+    Holds H x k_max ratios per target, and those ratios of its misclassified samples that may count yet. After
     a batch that was refused the evaluator is of no use. ``compiled=False`` forces the torch path, which CUDA
     tensors and machines without numba take anyway; the results are the same.
     """
@@ -105,7 +105,7 @@ class StreamingEvaluator:
         if self._state is None or self._refused:
             raise ValueError("no result: no batch was given, or one was refused")
         threshold = thresholds(self._state)
-        return Evaluation(threshold, self._path.count_wrong(self._state, threshold))
+        return Evaluation(threshold, count_wrong(self._state, threshold))
 
     def _start(self, hidden: Tensor, logits: Tensor) -> None:
         self._classes = logits.shape[1]

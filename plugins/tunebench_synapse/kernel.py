@@ -52,17 +52,7 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
     )
     if not valid:
         check_values(hidden, logits, labels)
-    for t, target in enumerate(state.targets):
-        keep_wrong(state, t, hidden, logits, wrong & (labels == target))
-
-
-def count_wrong(state: State, threshold: Tensor) -> Tensor:
-    """Samples of ``D_w`` whose ratio lies below ``threshold`` (T, K, H); int64, the same shape."""
-    count = torch.zeros(threshold.shape, dtype=torch.int64)
-    for t, parts in enumerate(state.wrong):
-        for gap, hidden in parts:
-            compiled().add_counts(gap.numpy(), hidden.numpy(), threshold[t].numpy(), count[t].numpy())
-    return count
+    keep_wrong(state, hidden, logits, labels, wrong)
 
 
 def at_least_float32(table: Tensor) -> Tensor:

@@ -89,18 +89,6 @@ def insert_row(row, q, gap, rounded, smallest, low):
                 q[h] = reciprocal(smallest[last, h], low)
 
 
-def count_below(gap, hidden, threshold, count):
-    """Add to ``count`` (K, H) the samples whose ratio ``gap / V`` lies below ``threshold`` (K, H)."""
-    ratio = np.empty(hidden.shape[1])
-    for i in range(len(gap)):
-        for h in range(len(ratio)):
-            v = np.float64(hidden[i, h])
-            ratio[h] = gap[i] / v if v > 0 else np.inf
-        for r in range(len(threshold)):
-            for h in range(len(ratio)):
-                count[r, h] += np.int64(ratio[h] < threshold[r, h])
-
-
 def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wrong, low):
     """Add all rows to ``smallest`` (T, K, H), ``fires`` (T, H), ``others_right`` (T,); fills ``wrong`` (N,).
 
@@ -184,4 +172,3 @@ class Compiled:
 
 
 add_samples = Compiled(one_pass)
-add_counts = Compiled(count_below)

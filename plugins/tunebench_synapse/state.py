@@ -1,17 +1,17 @@
 """What one pass over the samples leaves behind, and the readable torch path that fills it.
 
-`absorb` and `count_wrong` are the reference: those in `kernel` do the same to the same `State`, only faster.
+`absorb` here is the reference: the compiled `kernel.absorb` does the same to the same `State`, only faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-BLOCK_ELEMENTS = 1 << 22
+BLOCK_ELEMENTS = 1 << 20
 """Most float64 elements of one temporary table: bounds the memory of the torch path."""
 
 
@@ -26,8 +26,8 @@ class State:
     """Samples of ``D_c`` on which the neuron is positive, (T, H) int64."""
     others_right: Tensor
     """|D_c|, (T,) int64."""
-    wrong: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
-    """Per target, the gaps (n,) float64 and activations (n, H) of the samples of ``D_w``, batch by batch."""
+    wrong: list[tuple[Tensor, Tensor]]
+    """Per target, the ratios of ``D_w`` that may count: their neurons (n,) int64 and values (n,) float64."""
 
     @classmethod
     def empty(cls, targets: tuple[int, ...], k_max: int, neurons: int, device: torch.device) -> State:
@@ -38,7 +38,10 @@ class State:
             smallest=torch.full(shape, torch.inf, dtype=torch.float64, device=device),
             fires=torch.zeros(shape[::2], dtype=torch.int64, device=device),
             others_right=torch.zeros(shape[0], dtype=torch.int64, device=device),
-            wrong=[[] for _ in targets],
+            wrong=[
+                (torch.empty(0, dtype=torch.int64, device=device), torch.empty(0, dtype=torch.float64, device=device))
+                for _ in targets
+            ],
         )
 
 
@@ -50,35 +53,45 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
     check_values(hidden, logits, labels)
     right = logits.argmax(1) == labels
     for t, target in enumerate(state.targets):
-        for rows in blocks(right & (labels != target), hidden.shape[1]):
+        for rows in blocks((right & (labels != target)).nonzero().squeeze(1), hidden.shape[1]):
             ratio = ratios(gaps(logits[rows], target), hidden[rows])
             pool = torch.cat([state.smallest[t], ratio])
             state.smallest[t] = pool.topk(state.smallest.shape[1], dim=0, largest=False, sorted=True).values
             state.fires[t] += (hidden[rows] > 0).sum(0)
             state.others_right[t] += len(rows)
-        keep_wrong(state, t, hidden, logits, ~right & (labels == target))
+    keep_wrong(state, hidden, logits, labels, ~right)
 
 
-def keep_wrong(state: State, t: int, hidden: Tensor, logits: Tensor, mask: Tensor) -> None:
-    """Store the masked samples as ``D_w`` of the t-th target, in blocks; copies, so the batch can go."""
-    for rows in blocks(mask, hidden.shape[1]):
-        state.wrong[t].append((gaps(logits[rows], state.targets[t]), hidden[rows]))
+def keep_wrong(state: State, hidden: Tensor, logits: Tensor, labels: Tensor, wrong: Tensor) -> None:
+    """Store the ratios of ``D_w`` that can still count, and drop those that no longer can.
+
+    ``wrong`` (N,) marks the misclassified samples. No threshold can exceed the largest of the K ratios, which only
+    falls from batch to batch: so what is stored stays small however many samples are misclassified.
+    """
+    wrong_rows = wrong.nonzero().squeeze(1)
+    wrong_labels = labels[wrong_rows]
+    for t, target in enumerate(state.targets):
+        for rows in blocks(wrong_rows[wrong_labels == target], hidden.shape[1]):
+            ratio = ratios(gaps(logits[rows], target), hidden[rows])
+            below = (ratio < state.smallest[t, -1]).nonzero(as_tuple=True)
+            old = state.wrong[t]
+            neuron, ratio = torch.cat([old[0], below[1]]), torch.cat([old[1], ratio[below]])
+            useful = ratio < state.smallest[t, -1, neuron]
+            state.wrong[t] = neuron[useful], ratio[useful]
 
 
 def count_wrong(state: State, threshold: Tensor) -> Tensor:
     """Samples of ``D_w`` whose ratio lies below ``threshold`` (T, K, H); int64, the same shape."""
     count = torch.zeros(threshold.shape, dtype=torch.int64, device=threshold.device)
-    for t, parts in enumerate(state.wrong):
-        for gap, hidden in parts:
-            ratio = ratios(gap, hidden)
-            for r in range(threshold.shape[1]):
-                count[t, r] += (ratio < threshold[t, r]).sum(0)
+    for t, (neuron, ratio) in enumerate(state.wrong):
+        count[t] = torch.stack(
+            [torch.bincount(neuron[ratio < row[neuron]], minlength=len(row)) for row in threshold[t]]
+        )
     return count
 
 
-def blocks(mask: Tensor, columns: int) -> Iterator[Tensor]:
-    """The indices where ``mask`` holds, cut so that a block of rows has at most `BLOCK_ELEMENTS` elements."""
-    rows = mask.nonzero().squeeze(1)
+def blocks(rows: Tensor, columns: int) -> Iterator[Tensor]:
+    """Cut the indices so that a block of rows has at most `BLOCK_ELEMENTS` elements; nothing for no rows."""
     return iter(rows.split(max(1, BLOCK_ELEMENTS // max(1, columns)))) if len(rows) else iter(())
 
 
