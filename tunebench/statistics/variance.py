@@ -60,36 +60,34 @@ def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
     """Moments of ``values`` (K, S, N), S >= 2; ``strata`` (N,) are the images' classes, sorted ascending."""
     x = np.asarray(values, np.float64)
     _, seeds, images = x.shape
-    _, start, size = np.unique(strata, return_index=True, return_counts=True)
-    share = size / images
+    start = np.flatnonzero(np.diff(strata, prepend=strata[0] - 1))
+    size = np.diff(start, append=images)
     spare = np.maximum(size - 1, 1)  # a class of one image has no variance within
 
     def within(part: Floats) -> Floats:
-        """Sums over the images of each class, (K, classes)."""
+        """Sums over the images of each class, (..., classes)."""
         return np.add.reduceat(part, start, axis=-1)
 
     by_image = x.mean(1)
-    class_mean = within(by_image) / size
-    centred = by_image - np.repeat(class_mean, size, axis=-1)
-    squares = within(centred**2)
-    image_terms = share**2 * squares / (spare * size)
-    # Var of a sample variance from its fourth moment: df = 2 mean^2 / var, class by class (Satterthwaite).
-    fourth = within(centred**4)
-    noise = (share / size) ** 4 * np.maximum(fourth - squares**2 / size, 0.0) * (size / spare) ** 2
-    image = image_terms.sum(-1)
+    centred = by_image - np.repeat(within(by_image) / size, size, axis=-1)
+    squares, fourths = within(centred**2), within(centred**4)
+    sums = within(x)
+    total = within(np.einsum("ksn,ksn->kn", x, x)) - (sums**2).sum(1) / size
+    deviations = total - seeds * squares
+    deviations[deviations < 1e-12 * total] = 0.0  # what rounding leaves of no deviation
 
-    seed_class = np.add.reduceat(x, start, axis=-1) / size
-    deviation = x - by_image[:, None] - np.repeat(seed_class - class_mean[:, None], size, axis=-1)
-    residual_terms = within((deviation**2).sum(1)) / (spare * (seeds - 1))
-    residual = (share**2 * residual_terms / (size * seeds)).sum(-1)
-
-    by_seed = x.mean(-1)
-    tiny = 1e-24  # (1e-12)^2: what rounding leaves of a variance that is zero
+    share = (size / images) ** 2  # the weight of a class's variance in that of the mean
+    image = (share * squares / (spare * size)).sum(-1)
+    residual = (share * deviations / (spare * (seeds - 1) * size * seeds)).sum(-1)
+    # A sample variance's own variance, from the fourth moment: df = 2 variance^2 / its variance.
+    noise = share**2 * np.maximum(fourths - squares**2 / size, 0.0) / (spare * size) ** 2
+    by_seed = sums.sum(-1) / images
+    by_seed -= by_seed[:, :1]  # equal seeds have a variance of exactly 0
     return Spread(
-        mean=by_seed.mean(-1),
-        seed=_chop(by_seed.var(-1, ddof=1) / seeds, tiny),
-        image=_chop(image, tiny),
-        residual=_chop(residual, tiny),
+        mean=x.mean((1, 2)),
+        seed=by_seed.var(-1, ddof=1) / seeds,
+        image=image,
+        residual=residual,
         image_df=np.clip(_ratio(2 * image**2, noise.sum(-1), np.inf), 1.0, max(images - 1, 1)),
         seeds=seeds,
     )
@@ -143,10 +141,6 @@ def reference(spread: Spread, prior: Prior | None = None) -> tuple[Floats, Float
 def _ratio(a: Floats, b: Floats, otherwise: float) -> Floats:
     """``a / b``, and ``otherwise`` where b is 0."""
     return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
-
-
-def _chop(x: Floats, tiny: float) -> Floats:
-    return np.where(x < tiny, 0.0, x)
 
 
 def _inverse_trigamma(y: float) -> float:
