@@ -34,21 +34,18 @@ def reciprocal(m, low):
 
 
 @njit(nogil=True, error_model="numpy")
-def read_logits(logits, label, targets, gaps):
-    """Whether the sample is right (1) or wrong (0), or its values are unusable (-1); fills ``gaps`` (T,)."""
-    top = logits[0]
-    finite = True
-    for c in range(len(logits)):
-        finite &= np.isfinite(logits[c])
-        top = max(top, logits[c])
-    if not finite or label < 0 or label >= len(logits):
-        return -1
-    for t in range(len(targets)):
-        gaps[t] = np.float64(top) - np.float64(logits[targets[t]])
-    earlier = False  # of equal logits the first is predicted, as argmax does
-    for c in range(label):
-        earlier |= logits[c] == top
-    return 1 if logits[label] == top and not earlier else 0
+def read_logits(logits, i):
+    """The largest logit of sample i, its class (the first of equals, as argmax), and whether all are finite."""
+    top, best = logits[i, 0], 0
+    nothing = top * 0  # NaN as soon as a logit is infinite or NaN
+    for c in range(logits.shape[1]):
+        value = logits[i, c]
+        nothing += value * 0
+        # Two selects, no branch: which class wins is hard to predict.
+        more = value > top
+        top = value if more else top
+        best = c if more else best
+    return top, best, nothing == 0
 
 
 @njit(nogil=True, error_model="numpy")
@@ -115,16 +112,18 @@ def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wro
         size = min(CHUNK, n - first)
         for i in range(size):
             label = labels[first + i]
-            right = read_logits(logits[first + i], label, targets, gaps[i])
-            if right < 0:
+            top, best, finite = read_logits(logits, first + i)
+            if not finite or label < 0 or label >= logits.shape[1]:
                 return False
-            wrong[first + i] = right == 0
+            right = best == label
+            wrong[first + i] = not right
             group[i] = group_of[label] if right else groups
             group_right[group[i]] += 1
             for t in range(len(targets)):
-                gap = gaps[i, t]
+                gap = np.float64(top) - np.float64(logits[first + i, targets[t]])
+                gaps[i, t] = gap
                 # No product with inf is less than an activation: such a sample is not of this D_c.
-                outside = right == 0 or label == targets[t]
+                outside = not right or label == targets[t]
                 rounded[i, t] = np.inf if outside else 0.0 if gap < low else min(gap, 1 / low)
         for left in range(0, neurons, TILE):
             end = min(left + TILE, neurons)

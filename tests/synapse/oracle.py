@@ -14,14 +14,15 @@ def evaluate_literally(
     """Threshold and count of every neuron, from nested lists of Python floats (float64)."""
     samples = range(len(labels))
     neurons = len(hidden[0]) if hidden else 0
-    predicted = [row.index(max(row)) for row in logits]
+    top = [max(row) for row in logits]
+    predicted = [row.index(largest) for row, largest in zip(logits, top, strict=True)]
     wrong = [s for s in samples if labels[s] == target and predicted[s] != target]
     right = [s for s in samples if labels[s] != target and predicted[s] == labels[s]]
     thresholds, counts = [], []
     for i in range(neurons):
 
         def ratio(s: int, i: int = i) -> float:
-            return (max(logits[s]) - logits[s][target]) / hidden[s][i] if hidden[s][i] > 0 else math.inf
+            return (top[s] - logits[s][target]) / hidden[s][i] if hidden[s][i] > 0 else math.inf
 
         threshold = 0.0
         firing = sum(hidden[s][i] > 0 for s in right)
