@@ -121,9 +121,10 @@ def merged_output(model: nn.Module, edit: LogitEdit, x: Tensor) -> int | None:
 
 
 def output_layer(model: nn.Module) -> nn.Linear | None:
-    """The Linear layer that a model ends in, or None."""
-    modules = [m for m in model.modules() if not list(m.children())]
-    return modules[-1] if modules and isinstance(modules[-1], nn.Linear) else None
+    """The Linear layer that a (nested) Sequential ends in; None where registration order does not prove it."""
+    while type(model) is nn.Sequential and len(model):
+        model = model[-1]
+    return model if type(model) is nn.Linear else None
 
 
 def last_width(model: nn.Module, x: Tensor) -> int:

@@ -92,11 +92,25 @@ class EditedModel(nn.Module):
     def __init__(self, model: nn.Module, edit: LogitEdit) -> None:
         super().__init__()
         self.base = copy.deepcopy(model)
-        self.register_buffer("weight", edit.weight.detach().clone())
-        self.register_buffer("bias", edit.bias.detach().clone())
+        dtype = next(model.parameters(), edit.weight).dtype
+        # A layer, so that what is stored gets counted.
+        self.edit = linear(edit.weight.detach().to(dtype), edit.bias.detach().to(dtype))
 
     def forward(self, x: Tensor) -> Any:
         """Logits (N, C) for x (N, *shape)."""
         with recorded(self.base) as layers:
             logits = self.base(x)
-        return logits + torch.cat(layers, dim=1) @ self.get_buffer("weight").T + self.get_buffer("bias")
+        return logits + self.edit(torch.cat(layers, dim=1))
+
+
+class ShiftedModel(nn.Module):
+    """Any model plus a constant (C,) on its logits."""
+
+    def __init__(self, model: nn.Module, shift: Tensor) -> None:
+        super().__init__()
+        self.base = copy.deepcopy(model)
+        self.shift = nn.Parameter(shift.clone())
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits (N, C) for x (N, *shape)."""
+        return self.base(x) + self.shift

@@ -15,7 +15,7 @@ from tunebench.activations import activations, forward
 from tunebench.cells import Cell, Job
 from tunebench.cost import cost_of_edit, cost_of_module, output_layer
 from tunebench.datasets import Samples
-from tunebench.edits import EditedModel, edited_logits, fold
+from tunebench.edits import ShiftedModel, edited_logits, fold
 from tunebench.errors import InvalidOutput
 from tunebench.metrics import operating_point
 from tunebench.models import ModelSpec, find_model
@@ -147,13 +147,13 @@ def finished(task: TuningTask, candidate: Candidate) -> nn.Module:
         return candidate.output.eval()
     output = output_layer(candidate.output)
     if output is None or output.bias is None:
-        zero = LogitEdit.of_target(task)
-        return EditedModel(candidate.output, shifted_edit(zero, task, candidate.shift)).to(task.device).eval()
+        shift = shifted_edit(LogitEdit.of_target(task), task, candidate.shift).bias
+        return ShiftedModel(candidate.output, shift).to(task.device).eval()
     model = copy.deepcopy(candidate.output).eval()
-    bias = output_layer(model)
-    assert bias is not None
+    last = output_layer(model)
+    assert last is not None
     with torch.no_grad():
-        bias.bias[list(task.targets)] += candidate.shift
+        last.bias[list(task.targets)] += candidate.shift
     return model
 
 

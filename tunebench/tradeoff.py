@@ -82,7 +82,7 @@ class Margins(NamedTuple):
 
 def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Tensor | None = None) -> Margins:
     """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) bool is the original's, if another net's."""
-    columns = labels.new_tensor(targets)
+    columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
     others = logits.index_fill(1, columns, -torch.inf)
     best_other, other = others.max(1)
     best_target, which = logits[:, columns].max(1)
