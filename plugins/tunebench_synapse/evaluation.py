@@ -120,7 +120,7 @@ class StreamingEvaluator:
 
 def thresholds(state: State) -> Tensor:
     """Just below the k-th smallest ratios, 0 where the neuron is no candidate; (T, K, H) float64."""
-    m = state.smallest
+    m = state.smallest.transpose(1, 2)
     rank = torch.arange(1, m.shape[1] + 1, device=m.device)[:, None]
     fires = state.fires[:, None, :]
     enough = (fires >= rank) & (fires * RARE >= state.others_right[:, None, None])

@@ -72,22 +72,22 @@ def four_pass(row0, row1, row2, row3, q, g0, g1, g2, g3):
 
 @njit(nogil=True, error_model="numpy")
 def insert_row(row, q, gap, rounded, smallest, low):
-    """Insert the row's ratios into ``smallest`` (K, H) where they belong; keeps ``q`` in step."""
-    last = smallest.shape[0] - 1
+    """Insert the row's ratios into ``smallest`` (H, K) where they belong; keeps ``q`` in step."""
+    last = smallest.shape[1] - 1
     for h in range(len(row)):
         if row[h] > q[h] * rounded:
             ratio = gap / np.float64(row[h])
-            if ratio < smallest[last, h]:
+            if ratio < smallest[h, last]:
                 p = last
-                while p > 0 and smallest[p - 1, h] > ratio:
-                    smallest[p, h] = smallest[p - 1, h]
+                while p > 0 and smallest[h, p - 1] > ratio:
+                    smallest[h, p] = smallest[h, p - 1]
                     p -= 1
-                smallest[p, h] = ratio
-                q[h] = reciprocal(smallest[last, h], low)
+                smallest[h, p] = ratio
+                q[h] = reciprocal(smallest[h, last], low)
 
 
 def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wrong, low):
-    """Add all rows to ``smallest`` (T, K, H), ``fires`` (T, H), ``others_right`` (T,); fills ``wrong`` (N,).
+    """Add all rows to ``smallest`` (T, H, K), ``fires`` (T, H), ``others_right`` (T,); fills ``wrong`` (N,).
 
     Returns False, with the state in disorder, when a value is unusable.
     """
@@ -97,7 +97,7 @@ def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wro
     q = np.empty((len(targets), neurons), hidden.dtype)
     for t in range(len(targets)):
         for h in range(neurons):
-            q[t, h] = reciprocal(smallest[t, -1, h], low)
+            q[t, h] = reciprocal(smallest[t, h, -1], low)
     # Firing is counted by class, the last group being the rest: one addition however many targets there are.
     group_of = np.full(logits.shape[1], len(targets))
     for t in range(len(targets)):
@@ -139,7 +139,7 @@ def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wro
                     if four_pass(row0, row1, row2, row3, q[t, left:end], f[i], f[a], f[b], f[c]):
                         for r in range(i, c + 1):
                             row = hidden[first + r, left:end]
-                            insert_row(row, q[t, left:end], gaps[r, t], f[r], smallest[t, :, left:end], low)
+                            insert_row(row, q[t, left:end], gaps[r, t], f[r], smallest[t, left:end], low)
     for t in range(len(targets)):
         for g in range(groups):
             if g != t:

@@ -21,7 +21,7 @@ class State:
 
     targets: tuple[int, ...]
     smallest: Tensor
-    """The K smallest ratios over ``D_c`` so far, ascending, +inf where there are fewer; (T, K, H) float64."""
+    """The K smallest ratios over ``D_c`` so far, ascending, +inf where there are fewer; (T, H, K) float64."""
     fires: Tensor
     """Samples of ``D_c`` on which the neuron is positive, (T, H) int64."""
     others_right: Tensor
@@ -32,11 +32,11 @@ class State:
     @classmethod
     def empty(cls, targets: tuple[int, ...], k_max: int, neurons: int, device: torch.device) -> State:
         """The state before the first sample."""
-        shape = (len(targets), k_max, neurons)
+        shape = (len(targets), neurons, k_max)
         return cls(
             targets=targets,
             smallest=torch.full(shape, torch.inf, dtype=torch.float64, device=device),
-            fires=torch.zeros(shape[::2], dtype=torch.int64, device=device),
+            fires=torch.zeros(shape[:2], dtype=torch.int64, device=device),
             others_right=torch.zeros(shape[0], dtype=torch.int64, device=device),
             wrong=[
                 (torch.empty(0, dtype=torch.int64, device=device), torch.empty(0, dtype=torch.float64, device=device))
@@ -55,8 +55,8 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
     for t, target in enumerate(state.targets):
         for rows in blocks((right & (labels != target)).nonzero().squeeze(1), hidden.shape[1]):
             ratio = ratios(gaps(logits[rows], target), hidden[rows])
-            pool = torch.cat([state.smallest[t], ratio])
-            state.smallest[t] = pool.topk(state.smallest.shape[1], dim=0, largest=False, sorted=True).values
+            pool = torch.cat([state.smallest[t], ratio.t()], 1)
+            state.smallest[t] = pool.topk(state.smallest.shape[2], largest=False, sorted=True).values
             state.fires[t] += (hidden[rows] > 0).sum(0)
             state.others_right[t] += len(rows)
     keep_wrong(state, hidden, logits, labels, ~right)
@@ -73,10 +73,10 @@ def keep_wrong(state: State, hidden: Tensor, logits: Tensor, labels: Tensor, wro
     for t, target in enumerate(state.targets):
         for rows in blocks(wrong_rows[wrong_labels == target], hidden.shape[1]):
             ratio = ratios(gaps(logits[rows], target), hidden[rows])
-            below = (ratio < state.smallest[t, -1]).nonzero(as_tuple=True)
+            below = (ratio < state.smallest[t, :, -1]).nonzero(as_tuple=True)
             old = state.wrong[t]
             neuron, ratio = torch.cat([old[0], below[1]]), torch.cat([old[1], ratio[below]])
-            useful = ratio < state.smallest[t, -1, neuron]
+            useful = ratio < state.smallest[t, neuron, -1]
             state.wrong[t] = neuron[useful], ratio[useful]
 
 
