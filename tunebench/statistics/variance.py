@@ -13,8 +13,8 @@ differences borrow strength from the other pairs of the same block: an empirical
 seed variance to residual variance (Smyth 2004). Three limits keep one unstable tuner among quiet ones from
 being declared significant on the strength of the others (each was needed in simulation, see
 `tunebench.calibration`): the prior is a floor, no standard error falls below what the pair itself shows; it
-counts for at most `PRIOR_WEIGHT` times the pair's own degrees of freedom; and the images' many degrees of
-freedom do not add to the seeds' few.
+counts for no more than `borrowable` degrees of freedom; and the images' many degrees of freedom do not add to
+the seeds' few.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PRIOR_WEIGHT = 4.0
-"""Most degrees of freedom that a pair takes from the other pairs, in multiples of its own S - 1."""
+LONE_LEVEL = 0.035
+"""Two-sided level that a tuner keeps of whose variance nothing is known but its own S - 1 degrees of freedom.
+
+Below 5 %, because such a tuner is compared with all others; see `borrowable`.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +106,6 @@ def fit_prior(spread: Spread, tuners: int) -> Prior:
     known = spread.residual > 0
     ratio = spread.seed[known] / spread.residual[known]
     own_df = spread.seeds - 1
-    # All tuners and seeds together hold (T - 1) (S - 1) degrees of freedom, the pair's own among them.
-    most = min(PRIOR_WEIGHT, tuners - 2.0) * own_df
     if len(ratio) < 3 or not np.median(ratio) > 0:
         return Prior()
     # Few differing images make ratios of exactly 0; the bound keeps their logarithms from ruling the fit.
@@ -115,7 +116,21 @@ def fit_prior(spread: Spread, tuners: int) -> Prior:
     if np.isfinite(fitted):
         mean += float(digamma(fitted / 2) - np.log(fitted / 2))
     # Seed variance is not negative, so that the ratio is at least 1 in expectation.
-    return Prior(max(float(np.exp(mean)), 1.0), min(fitted, most))
+    return Prior(max(float(np.exp(mean)), 1.0), min(fitted, borrowable(tuners, own_df)))
+
+
+def borrowable(tuners: int, own_df: int) -> float:
+    """Most degrees of freedom that a pair may take from the others, without its seed variance being like theirs.
+
+    Suppose one tuner is unstable and looks quiet by luck: then its t has ``own_df`` degrees of freedom,
+    whatever we claim. The claim may go as far as its first quantile in Holm's procedure stays beyond t's at
+    `LONE_LEVEL`, and not beyond what all tuners and seeds hold together, (T - 1) (S - 1).
+    """
+    from scipy.special import stdtrit
+
+    claims = np.arange(own_df, own_df * (tuners - 1) + 1)
+    strict = stdtrit(claims, 1 - 0.025 / (tuners * (tuners - 1) / 2)) >= stdtrit(own_df, 1 - LONE_LEVEL / 2)
+    return float(claims[strict].max(initial=own_df) - own_df)
 
 
 def reference(spread: Spread, prior: Prior | None = None) -> tuple[Floats, Floats]:
