@@ -105,6 +105,8 @@ def parse_suite(text: str, source: str) -> Suite:
 
 def check(suite: Suite) -> None:
     """UsageError for a value out of range."""
+    if suite.name in ("", "..") or suite.name != Path(suite.name).name:
+        raise UsageError(f"name is {suite.name!r}; it names the run folder, so give one part of a path")
     if suite.seeds < 1:
         raise UsageError(f"seeds is {suite.seeds}; give at least 1")
     if suite.trials < 2:
