@@ -16,7 +16,7 @@ from tunebench.plugins import PluginFile, Registry, load_registry
 from tunebench.search import SearchOptions
 from tunebench.store import Store
 from tunebench.suite import Suite
-from tunebench.targets import resolve_targets
+from tunebench.targets import check_targets, resolve_targets
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     models = {name: find_model(name, extra) for name in suite.models}
     sources = registry.named("tunebench_datasets")
     datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
+    for dataset in datasets.values():
+        check_targets(suite.targets, dataset.classes, dataset.name)
     return Plan(suite, registry, datasets, models, tuners)
 
 

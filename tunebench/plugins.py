@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -213,6 +214,5 @@ def code_digest(plugin: Any) -> str:
 
 
 def one_line(exc: BaseException) -> str:
-    """An exception as one line: its type and the first line of its text."""
-    text = str(exc).strip().splitlines()
-    return f"{type(exc).__name__}: {text[0]}" if text else type(exc).__name__
+    """An exception as one line of bounded length: its type and its text."""
+    return textwrap.shorten(f"{type(exc).__name__}: {exc}".rstrip(": "), width=300, placeholder=" ...")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tunebench.errors import DataError, UsageError
+from tunebench.naming import unknown_name
 
 
 def resolve_targets(patterns: Iterable[str], originals: Sequence[dict[str, Any]], place: str) -> list[str]:
@@ -36,6 +37,12 @@ def resolve_targets(patterns: Iterable[str], originals: Sequence[dict[str, Any]]
     return list(dict.fromkeys(found))
 
 
+def check_targets(patterns: Iterable[str], classes: int, place: str) -> None:
+    """UsageError for a target that no original can give a meaning to: known before anything is trained."""
+    for pattern in patterns:
+        expand(pattern, list(range(classes)), classes, place)
+
+
 def expand(pattern: str, by_weakness: list[int], classes: int, place: str) -> list[str]:
     """The targets that one name stands for."""
     weakest = re.fullmatch(r"weakest(?::(\d+))?", pattern)
@@ -47,7 +54,8 @@ def expand(pattern: str, by_weakness: list[int], classes: int, place: str) -> li
     if pattern == "all":
         return [str(c) for c in range(classes)]
     if not re.fullmatch(r"\d+(\+\d+)*", pattern):
-        raise UsageError(f"target {pattern!r}: write weakest, weakest:N, all, a class number, or numbers joined by +")
+        hint = unknown_name("target", pattern, ("weakest", "weakest:2", "all"))
+        raise UsageError(f"{hint} (or a class from 0 to {classes - 1}, or several joined by +)")
     numbers = sorted({int(part) for part in pattern.split("+")})
     if numbers[-1] >= classes:
         raise UsageError(f"target {pattern!r}: {place} has classes 0 to {classes - 1}")
