@@ -1,5 +1,6 @@
 """The exact trade-off along a ray against brute force over scales."""
 
+import itertools
 import math
 
 import pytest
@@ -49,7 +50,7 @@ def inside(low, high):
     return low + 1.0 if math.isinf(high) else (low + high) / 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rays())
 def test_every_interval_counts_what_brute_force_counts(ray):
     """In each interval between breakpoints the counts are those of the network scaled to its middle."""
@@ -65,7 +66,7 @@ def test_every_interval_counts_what_brute_force_counts(ray):
             assert Score(*counts) == counted(at, logits, labels, targets)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rays())
 def test_score_counts_every_sample(ray):
     """`score` is the four counts, at scale 0 too, where nothing is lost or gained."""
@@ -77,7 +78,7 @@ def test_score_counts_every_sample(ray):
     assert score(logits, base, labels)[2:] == (0, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rays(), st.sampled_from([0.0, 10.0, 30.0, 100.0]), st.sampled_from(["none", "1se"]))
 def test_the_best_scale_beats_every_other(ray, budget, margin):
     """No scale on a fine grid keeps the budget and has more hits, or as many and more right, than the one chosen."""
@@ -99,7 +100,7 @@ def test_the_best_scale_beats_every_other(ray, budget, margin):
 def grid(steps):
     """A scale inside every interval that float32 logits could hit."""
     edges = sorted({*steps.low.tolist(), *steps.high.tolist()})
-    return [inside(a, b) for a, b in zip(edges, edges[1:], strict=False) if b - a > NARROW * a]
+    return [inside(a, b) for a, b in itertools.pairwise(edges) if b - a > NARROW * a]
 
 
 def test_the_midpoint_of_the_first_best_interval():
