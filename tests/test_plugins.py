@@ -27,6 +27,7 @@ class Point:
         self.name, self.loaded = name, loaded
 
     def load(self):
+        """What `importlib.metadata.EntryPoint.load` does."""
         if isinstance(self.loaded, BaseException):
             raise self.loaded
         return self.loaded

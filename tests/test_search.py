@@ -26,9 +26,11 @@ class Shifts(Tuner):
         self.space, self.calls = space, []
 
     def search_space(self):
+        """The given one."""
         return self.space
 
     def tune(self, task, params, prepared):
+        """The sum of all numbers among the hyperparameters, in logits."""
         self.calls.append(dict(params))
         return LogitEdit.of_target(task, bias=float(sum(v for v in params.values() if not isinstance(v, str))))
 
@@ -39,6 +41,7 @@ class Ruinous(Tuner):
     name = "ruinous"
 
     def tune(self, task, params, prepared):
+        """A bias that no other logit reaches."""
         return LogitEdit.of_target(task, bias=1e4)
 
 
@@ -51,6 +54,7 @@ class Returns(Tuner):
         self.output = output
 
     def tune(self, task, params, prepared):
+        """Whatever."""
         return self.output(task)
 
 
