@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,12 @@ import tunebench
 from tunebench.naming import path_part
 
 if TYPE_CHECKING:
+    from tunebench.datasets import Place
     from tunebench.originals import OriginalKey
     from tunebench.plugins import PluginFile
     from tunebench.search import SearchOptions
+
+Inputs = dict[str, Any]
 
 PROTOCOL_VERSION = 1
 """Raise it when search, scoring or metrics change: it is part of every cell's key."""
@@ -55,13 +60,23 @@ class Job:
     cell: Cell
     original: OriginalKey
     options: SearchOptions
-    key: str
+    inputs: Inputs
+    """What the result depends on, see `cell_inputs`."""
     plugins: tuple[PluginFile, ...] = ()
+    owners: tuple[str, ...] | None = None
+    """Names of the plugins that the cell needs; None means all."""
     device: str = "cpu"
+    place: Place | None = None
+    """Where another machine may find the data."""
+
+    @cached_property
+    def key(self) -> str:
+        """Content key of the inputs."""
+        return key_of(self.inputs)
 
 
-def key_parts(cell: Cell, original: OriginalKey, options: SearchOptions, tuner_digest: str) -> dict[str, Any]:
-    """Everything that a cell's result depends on, by name, so that a difference can be told."""
+def cell_inputs(cell: Cell, original: OriginalKey, options: SearchOptions, tuner_digest: str) -> Inputs:
+    """Everything that a cell's result depends on, by name, so that a difference can be told; JSON values only."""
     return {
         "cell": asdict(cell),
         "original": asdict(original),
@@ -69,10 +84,53 @@ def key_parts(cell: Cell, original: OriginalKey, options: SearchOptions, tuner_d
         "tuner": tuner_digest,
         "tunebench": tunebench.__version__,
         "protocol": PROTOCOL_VERSION,
-        **{name: metadata.version(name) for name in ("torch", "numpy", "optuna")},
+        **library_versions(),
     }
 
 
-def key_of(parts: dict[str, Any]) -> str:
-    """Content key of `key_parts`."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that figures depend on."""
+    return {name: metadata.version(name) for name in ("torch", "numpy", "optuna")}
+
+
+def common_inputs(jobs: Iterable[Job]) -> Inputs:
+    """What the inputs of all cells of a run have in common, by original and tuner, for `inputs_of` to take apart."""
+    common: Inputs = {"originals": {}, "code": {}, "rest": {}}
+    for job in jobs:
+        place = f"{job.cell.dataset}/{job.cell.model}"
+        common["originals"][place] = {k: v for k, v in job.inputs["original"].items() if k != "seed"}
+        common["code"][job.cell.tuner] = job.inputs["tuner"]
+        common["rest"] = {k: v for k, v in job.inputs.items() if k not in ("cell", "original", "tuner")}
+    return common
+
+
+def inputs_of(cell: Cell, common: Inputs) -> Inputs:
+    """The inputs that `common_inputs` of a run implies for ``cell``; KeyError for one that is not of the run."""
+    return {
+        "cell": asdict(cell),
+        "original": {**common["originals"][f"{cell.dataset}/{cell.model}"], "seed": cell.seed},
+        "tuner": common["code"][cell.tuner],
+        **common["rest"],
+    }
+
+
+def key_of(inputs: Inputs) -> str:
+    """Content key of `cell_inputs`."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    """Where two `cell_inputs` differ, each as ``name: found -> wanted``; long values are cut."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted(found.keys() | wanted.keys())
+        return [
+            text for key in keys for text in differences(found.get(key), wanted.get(key), f"{name}.{key}".strip("."))
+        ]
+    return [] if found == wanted else [f"{name}: {brief(found)} -> {brief(wanted)}"]
+
+
+def brief(value: Any) -> str:
+    """A value in at most a dozen letters: enough to see that a digest or a version is another one."""
+    text = str(value)
+    return text if len(text) <= 12 else f"{text[:9]}..."

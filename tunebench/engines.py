@@ -1,65 +1,90 @@
-"""Who runs the cells: an engine is ``submit(function, argument, timeout) -> Future`` and nothing more."""
+"""Who runs the cells: an engine starts a function of one argument somewhere and returns a Future, nothing more."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 import pebble
+import pebble.concurrent
 
-PRELOAD = ["torch", "numpy", "optuna", "tunebench.evaluation"]
+from tunebench import isolation
+from tunebench.errors import UsageError
+
+PRELOAD = ["tunebench.preload"]
+THREAD = "tunebench-cell"
 
 
 class Engine(Protocol):
     """Runs functions of one argument somewhere else."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many functions are worth having under way at once."""
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
-        """Start ``function(argument)``; the future fails with TimeoutError after ``timeout`` seconds of work."""
+        """Start ``function(argument)``.
 
-    def close(self, *, now: bool) -> None:
-        """End all workers: at once, or when they are done."""
+        The future fails with TimeoutError after ``timeout`` seconds, with `pebble.ProcessExpired` when the process
+        ends without a result, and with whatever the function raises.
+        """
+
+    def close(self) -> None:
+        """End whatever still runs, and wait until it has ended."""
 
 
 class LocalEngine:
-    """One fresh process per task on this machine, forked from a server that has torch loaded."""
+    """A fresh process on this machine for every function, forked from a server that has torch loaded.
 
-    def __init__(self, workers: int) -> None:
+    It is for the caller to have no more than ``workers`` of them at a time. ``memory`` is the limit of each in bytes.
+    """
+
+    def __init__(self, workers: int, memory: int | None = None) -> None:
         self.workers = workers
+        self.memory = memory
         methods = multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self.context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            context.set_forkserver_preload(PRELOAD)
-        self.pool: Any = pebble.ProcessPool(max_workers=workers, max_tasks=1, context=context)
+            self.context.set_forkserver_preload(PRELOAD)
+        self.running: set[Future[Any]] = set()
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `Engine.submit`."""
-        future: Future[Any] = self.pool.schedule(guarded, args=(function, argument), timeout=timeout)
+        options: Any = {"name": THREAD, "timeout": timeout, "context": self.context}  # pebble's stubs say mp_context
+        start: Any = pebble.concurrent.process(**options)
+        future: Future[Any] = start(isolated)(function, argument, self.memory)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
         return future
 
-    def close(self, *, now: bool) -> None:
+    def close(self) -> None:
         """See `Engine.close`."""
-        if now:
-            self.pool.stop()
-        else:
-            self.pool.close()
-        self.pool.join()
+        for future in list(self.running):
+            future.cancel()
+        for thread in threading.enumerate():
+            if thread.name == THREAD:  # pebble's, one for each process; it ends when the process has ended
+                thread.join(10)
 
 
-def guarded(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Run in a worker that dies with its parent, also when the parent is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) -> Any:
+    """``function(argument)`` in a process that ends with its parent; sys.exit becomes an ordinary error."""
+    isolation.end_with_parent()
+    isolation.limit_memory(memory)
+    try:
+        return function(argument)
+    except SystemExit as exc:  # it would end the parent when the future is read
+        raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
 
-        def watch(sentinel: int = parent.sentinel) -> None:
-            wait([sentinel])
-            os._exit(1)
 
-        threading.Thread(target=watch, daemon=True).start()
-    return function(argument)
+def open_engine(executor: str, local: LocalEngine, memory: int | None) -> Engine:
+    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster."""
+    if executor == "processes":
+        return local
+    if not executor.startswith("dask://"):
+        raise UsageError(f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler")
+    from tunebench.cluster import DaskEngine
+
+    return DaskEngine(executor.removeprefix("dask://"), memory)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import platform
 import traceback
 from dataclasses import asdict
 from typing import Any
@@ -11,17 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tunebench import isolation
 from tunebench.activations import activations, forward
-from tunebench.cells import Cell, Job
+from tunebench.cells import Cell, Job, cell_inputs, differences
 from tunebench.cost import cost_of_edit, cost_of_module, output_layer
-from tunebench.datasets import Samples
+from tunebench.datasets import Place, Samples, open_dataset
 from tunebench.edits import ShiftedModel, edited_logits, fold
-from tunebench.errors import InvalidOutput
+from tunebench.errors import DataError, InvalidOutput, UsageError
 from tunebench.metrics import operating_point
 from tunebench.models import ModelSpec, find_model
+from tunebench.originals import data_folder, ensure_original, materialise
 from tunebench.plugins import Registry, load_registry
 from tunebench.predictions import pack
 from tunebench.provenance import provenance
+from tunebench.records import Damaged, check_record, printable
 from tunebench.search import Candidate, Selection, search
 from tunebench.tasks import fingerprint, load_task, load_test
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
@@ -33,27 +38,76 @@ PROBE_ROWS = 8
 def run_cell(job: Job) -> Record:
     """Compute one cell; whatever the tuner does short of ending the process becomes the record's status."""
     torch.set_num_threads(1)
-    base: Record = {"cell": asdict(job.cell), "key": job.key, "options": asdict(job.options)}
+    origin = provenance(job)
     try:
-        registry = load_registry(job.plugins)
-        return base | evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job.cell))
+        registry = load_registry(job.plugins, only=job.owners)
+        check_inputs(job, registry)
+        result = evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job.cell))
+        record = record_of(job, origin, result)
+        check_output(record, job)
     except InvalidOutput as exc:
-        return base | failure("invalid", str(exc))
-    except (MemoryError, torch.OutOfMemoryError) as exc:
-        return base | failure("out-of-memory", last_lines(exc))
+        return record_of(job, origin, failure("invalid", str(exc)))
     except BaseException as exc:  # SystemExit too: it must not end the run
-        return base | failure("error", last_lines(exc))
+        isolation.limit_memory(None)  # telling what happened needs some
+        status = "out-of-memory" if isolation.is_out_of_memory(exc) else "error"
+        return record_of(job, origin, failure(status, last_lines(exc)))
+    return record
+
+
+def record_of(job: Job, origin: Record, result: Record) -> Record:
+    """What is stored for a cell; ``origin`` is its `provenance`."""
+    return {
+        "cell": asdict(job.cell),
+        "key": job.key,
+        "inputs": job.inputs,
+        "options": asdict(job.options),
+        "provenance": origin,
+        **result,
+    }
+
+
+def check_inputs(job: Job, registry: Registry) -> None:
+    """UsageError when this process would compute something else than the run that asked for it."""
+    mine = cell_inputs(job.cell, job.original, job.options, registry.digest(job.cell.tuner))
+    changed = "; ".join(differences(job.inputs, mine))
+    if changed:
+        raise UsageError(f"the worker is not what the run began with ({changed}); install the same there, or run again")
+
+
+def check_output(record: Record, job: Job) -> None:
+    """InvalidOutput when something that the tuner chose, a parameter say, cannot be stored."""
+    try:
+        check_record(json.loads(json.dumps(record, allow_nan=False)), job.cell)
+    except (TypeError, ValueError, Damaged) as exc:
+        raise InvalidOutput(f"the result cannot be stored: {exc}") from exc
+
+
+def ready(job: Job) -> bool:
+    """Whether this machine has the data and the original of ``job``."""
+    return data_folder(job.original.data).is_dir() and job.original.folder.is_dir()
+
+
+def make_ready(job: Job) -> None:
+    """Open the data and train the original, as another machine than the one that started the run has to."""
+    torch.set_num_threads(1)
+    registry, key = load_registry(job.plugins), job.original
+    if not data_folder(key.data).is_dir():
+        dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))
+        if dataset.checksum != key.data:
+            raise DataError(f"{key.dataset} on {platform.node()} is not the data set of the run; copy the same files")
+        materialise(dataset)
+    ensure_original(key, model_of(registry, job.cell))
 
 
 def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
-    """The record of a cell whose tuner behaves; raises what the tuner raises."""
+    """The result of a cell whose tuner behaves; raises what the tuner raises."""
     device = torch.device(job.device)
     task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
     torch.manual_seed(task.seed)
+    before = fingerprint(task)
     reason = tuner.skip(task)
     if reason is not None:
         return failure("skipped", str(reason))
-    before = fingerprint(task)
     selection = search(tuner, task, job.options)
     if fingerprint(task) != before:
         raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
@@ -61,14 +115,13 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
     test = load_test(job.original, job.cell.targets, device)
     return {
         "status": "ok",
-        "reason": selection.reason,
+        "reason": None if selection.reason is None else printable(str(selection.reason)),
         **final_scores(task, selection, test, job.options.budget),
         "selected_on": "test" if job.original.protocol == "paper" else "validation",
         "trials": selection.trials,
         "regret": selection.regret,
         "tune_seconds": selection.tune_seconds,
         "history": selection.history,
-        "provenance": provenance(job, task, len(test.y)),
     }
 
 
@@ -180,7 +233,7 @@ def model_of(registry: Registry, cell: Cell) -> ModelSpec:
 
 def failure(status: str, reason: str) -> Record:
     """The part of a record that says why there is no result."""
-    return {"status": status, "reason": reason[-2000:]}
+    return {"status": status, "reason": printable(reason[-2000:])}
 
 
 def last_lines(exc: BaseException, lines: int = 6) -> str:

@@ -30,7 +30,7 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
     the ratios are medians over rounds of tuned / original.
     """
     torch.set_num_threads(1)
-    registry = load_registry(job.plugins)
+    registry = load_registry(job.plugins, only=job.owners)
     task = load_task(
         job.original, model_of(registry, job.cell), job.cell.targets, job.cell.tuner, torch.device(job.device)
     )

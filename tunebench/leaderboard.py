@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.cells import STATUSES, Cell
+from tunebench.cells import STATUSES, Cell, differences, inputs_of
 from tunebench.errors import StoreError
 from tunebench.predictions import predictions_of
 from tunebench.statistics import area, interval, pairwise, tie_groups
@@ -52,7 +52,7 @@ def build(out: Path) -> Leaderboard:
         raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
     suite = lock["suite"]
     notes: list[str] = []
-    records, times = read_records(store, notes)
+    records, times = read_records(store, lock["inputs"], notes)
     budget = str(float(suite["budget"]))
     rows, curves, pairs = [], [], []
     for block in planned_blocks(lock):
@@ -69,22 +69,49 @@ def build(out: Path) -> Leaderboard:
     return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, notes)
 
 
-def read_records(store: Store, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
-    """All readable cell records and latency measurements; a damaged file becomes a note, never a number."""
+def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
+    """All records and latency measurements of this very run; what is unusable becomes a note, never a number.
+
+    ``common`` are the run's inputs (see `tunebench.cells.common_inputs`): a cell that was computed from others, by
+    other code or with other options, is not averaged with the rest.
+    """
     records: dict[Cell, Row] = {}
     times: dict[Cell, Row] = {}
+    outdated: Counter[str] = Counter()
     for cell, path in store.cells():
         try:
             record = store.get("cells", cell)
-            assert record is not None
-            records[cell] = record
-            measured = store.get("times", cell)
         except Damaged as exc:
             notes.append(f"{path.name} of {cell.tuner} on {cell.dataset} {cell.model} is not counted: {exc}")
             continue
-        if measured is not None and measured.get("key") == record["key"] and measured["status"] == "ok":
+        changed = [] if record is None else changes(record, cell, common)
+        if record is None or changed is None:
+            continue
+        if changed:
+            outdated[changed[0]] += 1
+            continue
+        records[cell] = record
+        measured = measured_times(store, cell)
+        if measured is not None and measured["key"] == record["key"] and measured["status"] == "ok":
             times[cell] = measured
+    notes += [f"not counted, {count} cells from other inputs: {what}" for what, count in sorted(outdated.items())]
     return records, times
+
+
+def changes(record: Row, cell: Cell, common: Row) -> list[str] | None:
+    """Where a record's inputs differ from the run's; None for a cell that the run does not have."""
+    try:
+        return differences(record["inputs"], inputs_of(cell, common))
+    except KeyError:
+        return None
+
+
+def measured_times(store: Store, cell: Cell) -> Row | None:
+    """The latency measurement of ``cell``, if there is one that can be used."""
+    try:
+        return store.get("times", cell)
+    except Damaged:
+        return None
 
 
 def planned_blocks(lock: Row) -> list[Block]:
@@ -114,7 +141,7 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
         "status": worst or "missing",
         "seeds": len(good),
         "seeds_planned": planned,
-        "reason": reasons[0].strip().splitlines()[-1] if reasons else None,
+        "reason": last_line(reasons[0]) if reasons else None,
     }
     if not good:
         return row
@@ -141,6 +168,12 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
     for name in ("latency_us", "latency_ratio", "latency_batch_us", "latency_batch_ratio"):
         row[name] = float(np.median([m[name] for m in measured])) if measured else None
     return row
+
+
+def last_line(text: str) -> str:
+    """The end of a traceback, short, and no formula to a spreadsheet."""
+    lines = text.strip().splitlines()
+    return lines[-1].lstrip("=+-@\t ")[:300] if lines else ""
 
 
 def mean(values: Iterable[float]) -> float:

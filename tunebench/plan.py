@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunebench import originals
-from tunebench.cells import Cell, Job, key_of, key_parts
+from tunebench.cells import Cell, Job, cell_inputs, common_inputs
 from tunebench.datasets import Dataset, Place, open_dataset
+from tunebench.errors import UsageError
 from tunebench.models import ModelSpec, find_model
 from tunebench.originals import OriginalKey
 from tunebench.plugins import PluginFile, Registry, load_registry
@@ -30,7 +32,18 @@ class RunOptions:
     device: str = "cpu"
     retry_failed: bool = False
     no_cache: bool = False
+    explain: bool = False
     executor: str = "processes"
+    memory: int | None = None
+    """Limit of one cell in bytes; None: the machine's memory divided by the number of jobs."""
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of a size such as ``500M`` or ``2G``; UsageError for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,14})([KMGT]?)B?", text.strip().upper(), re.ASCII)
+    if not match:
+        raise UsageError(f"{text!r} is not a size; write 500M or 2G")
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
 
 
 @dataclass
@@ -77,6 +90,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
     """All cells of the grid in sorted order, targets resolved."""
     search = plan.options()
     digests = {name: plan.registry.digest(name) for name in plan.tuners}
+    owners = {(tuner, model): plan.registry.owners(tuner, model) for tuner in plan.tuners for model in plan.models}
     by_place: dict[tuple[str, str], list[OriginalKey]] = {}
     for key in records:
         by_place.setdefault((key.dataset, key.model), []).append(key)
@@ -86,8 +100,17 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
             for tuner in plan.tuners:
                 for key in keys:
                     cell = Cell(dataset, model, target, tuner, key.seed)
-                    content = key_of(key_parts(cell, key, search, digests[tuner]))
-                    yield Job(cell, key, search, content, options.plugins, options.device)
+                    inputs = cell_inputs(cell, key, search, digests[tuner])
+                    yield Job(
+                        cell,
+                        key,
+                        search,
+                        inputs,
+                        options.plugins,
+                        owners[tuner, model],
+                        options.device,
+                        options.place,
+                    )
 
 
 def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
@@ -104,6 +127,7 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
             "targets": targets,
             "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},
             "data": {name: dataset.checksum for name, dataset in plan.datasets.items()},
+            "inputs": common_inputs(jobs),
         }
     )
 

@@ -9,10 +9,10 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Registry:
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 found += [(impl.plugin_name, item) for item in impl.function()]
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 self.problems[impl.plugin_name] = f"{hook}() failed: {one_line(exc)}"
         return found
 
@@ -100,25 +100,47 @@ class Registry:
         return self._owners[tuner]
 
     def digest(self, tuner: str) -> str:
-        """Content of the whole top-level package, or file, that defines ``tuner``, as hex sha256."""
+        """Content of the whole top-level package, or file, that defines ``tuner``, as hex sha256.
+
+        Where the plugin only passes on a tuner of another package, both count.
+        """
         plugin = self.manager.get_plugin(self.plugin_of(tuner))
-        return code_digest(plugin)
+        modules = {id(module): module for module in (module_that_holds(plugin), module_that_holds(self.tuner(tuner)))}
+        return hashlib.sha256("".join(map(code_digest, modules.values())).encode()).hexdigest()
+
+    def owners(self, tuner: str, model: str) -> tuple[str, ...]:
+        """Names of the plugins that a cell needs: whose tuner, and whose model where it is not a bundled one."""
+        models = [plugin for plugin, spec in self.offered("tunebench_models") if spec.name == model]
+        return tuple(dict.fromkeys([self.plugin_of(tuner), *models]))
 
 
-def load_registry(files: Iterable[PluginFile] = (), *, entry_points: bool = True) -> Registry:
-    """Load installed plugins, then ``files``; an installed plugin that fails becomes a problem, a file an error."""
+@cache
+def installed() -> tuple[metadata.EntryPoint, ...]:
+    """Entry points of all installed plugins, by name; looking through every distribution takes a while."""
+    return tuple(sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
+
+
+def load_registry(
+    files: Iterable[PluginFile] = (), *, entry_points: bool = True, only: Container[str] | None = None
+) -> Registry:
+    """Load installed plugins, then ``files``; an installed plugin that fails becomes a problem, a file an error.
+
+    ``only`` names the plugins to load; None means all.
+    """
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     for spec in (hookspecs.TargetClassTuner, hookspecs.DatasetHooks, hookspecs.ModelHooks):
         manager.add_hookspecs(spec)
     registry = Registry(manager)
     blocked = {name.strip() for name in os.environ.get("TUNEBENCH_DISABLED_PLUGINS", "").split(",")}
-    points = metadata.entry_points(group=ENTRY_POINTS) if entry_points else ()
-    for point in sorted(points, key=lambda p: p.name):
-        if point.name not in blocked and not manager.has_plugin(point.name):
+    for point in installed() if entry_points else ():
+        wanted = point.name not in blocked and (only is None or point.name in only)
+        if wanted and not manager.has_plugin(point.name):
             fault = register(manager, point.name, point.load)
             if fault:
                 registry.problems[point.name] = fault
     for file in files:
+        if only is not None and file.name not in only:
+            continue
         fault = register(manager, file.name, partial(module_of, file))
         if fault:
             raise PluginError(f"--plugin {file.name}: {fault}")
@@ -197,19 +219,26 @@ def match_names(kind: str, patterns: Iterable[str], known: Mapping[str, Any] | I
     return sorted(chosen)
 
 
-def code_digest(plugin: Any) -> str:
-    """Hex sha256 over a plugin's source: its whole top-level package, or its one file."""
-    source = getattr(plugin, "__tunebench_source__", None)
+def module_that_holds(item: Any) -> types.ModuleType:
+    """A module itself, or the one that defines an object's class."""
+    return item if isinstance(item, types.ModuleType) else sys.modules[type(item).__module__]
+
+
+def code_digest(module: types.ModuleType) -> str:
+    """Hex sha256 over the content of a module's whole top-level package, or of its one file."""
+    source = getattr(module, "__tunebench_source__", None)
     if source is not None:
         return hashlib.sha256(source).hexdigest()
-    module = plugin if isinstance(plugin, types.ModuleType) else sys.modules[type(plugin).__module__]
     top = importlib.util.find_spec(module.__name__.partition(".")[0])
     digest = hashlib.sha256()
     if top is not None and top.origin:
         origin = Path(top.origin)
         package = bool(top.submodule_search_locations)
-        for path in sorted(origin.parent.rglob("*.py")) if package else [origin]:
-            digest.update(str(path.relative_to(origin.parent)).encode() + b"\0" + path.read_bytes())
+        for path in sorted(origin.parent.rglob("*")) if package else [origin]:
+            name = path.relative_to(origin.parent)
+            made = any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+            if path.is_file() and not made:
+                digest.update(str(name).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

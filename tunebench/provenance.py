@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from tunebench.cells import Job
-from tunebench.tuner import TuningTask
+from tunebench.originals import OriginalKey, data_folder
+from tunebench.tasks import task_seed
 
 PACKAGES = ("tunebench", "torch", "torchvision", "numpy", "optuna", "pluggy", "numba")
 
 
-def provenance(job: Job, task: TuningTask, test_samples: int) -> dict[str, Any]:
+def provenance(job: Job) -> dict[str, Any]:
     """Everything about a cell's origin that is worth keeping; none of it decides whether the cell is reused."""
+    return {
+        **host(),
+        "threads": torch.get_num_threads(),
+        "device": job.device,
+        "data": job.original.data,
+        "original": weights_checksum(job.original),
+        "recipe": job.original.recipe.name,
+        "protocol": job.original.protocol,
+        "seed": job.original.seed,
+        "cell_seed": task_seed(job.original, job.cell.targets, job.cell.tuner),
+        "split": split_sizes(job.original),
+    }
+
+
+@cache
+def host() -> dict[str, Any]:
+    """Versions and machine: what no cell changes."""
     return {
         "versions": {name: version_of(name) for name in PACKAGES} | {"python": platform.python_version()},
         "platform": platform.platform(),
         "cpu": cpu_name(),
-        "threads": torch.get_num_threads(),
-        "device": str(task.device),
         "git": git_revision(),
-        "data": job.original.data,
-        "recipe": job.original.recipe.name,
-        "protocol": job.original.protocol,
-        "seed": job.original.seed,
-        "cell_seed": task.seed,
-        "split": {"train": len(task.y_train), "valid": len(task.y_valid), "test": test_samples},
     }
+
+
+def weights_checksum(key: OriginalKey) -> str | None:
+    """Hex sha256 of the original's weights: two machines may train slightly different ones."""
+    try:
+        return hashlib.sha256((key.folder / "model.safetensors").read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def split_sizes(key: OriginalKey) -> dict[str, int] | None:
+    """Samples in train, valid and test, from the headers of the cached files; None where they are missing."""
+    data = data_folder(key.data)
+    try:
+        test = rows(data / "test.safetensors", "y")
+        if key.protocol == "paper":
+            return {"train": rows(data / "train.safetensors", "y"), "valid": test, "test": test}
+        tables = key.folder / "activations.safetensors"
+        return {"train": rows(tables, "train_rows"), "valid": rows(tables, "valid_rows"), "test": test}
+    except (OSError, SafetensorError):
+        return None
+
+
+def rows(path: Path, tensor: str) -> int:
+    """Length of a stored tensor, without reading it."""
+    with safe_open(path, "pt") as file:
+        return int(file.get_slice(tensor).get_shape()[0])
 
 
 def version_of(package: str) -> str | None:
@@ -43,7 +83,6 @@ def version_of(package: str) -> str | None:
         return None
 
 
-@cache
 def cpu_name() -> str:
     """The processor's name where the system tells it."""
     if sys.platform == "linux":
@@ -54,7 +93,6 @@ def cpu_name() -> str:
     return platform.processor()
 
 
-@cache
 def git_revision() -> str | None:
     """Revision of the working directory's repository, if there is one."""
     try:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
-from dataclasses import asdict
-from pathlib import Path
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Protocol
 
 import torch
 from pebble import ProcessExpired
 
-from tunebench import originals
+from tunebench import isolation, originals
 from tunebench import suite as suites
-from tunebench.cells import FAILURES, Job
-from tunebench.engines import Engine, LocalEngine
+from tunebench.cells import FAILURES, Cell, Job, differences
+from tunebench.engines import Engine, LocalEngine, open_engine
 from tunebench.errors import StoreError, UsageError
-from tunebench.evaluation import failure, run_cell
+from tunebench.evaluation import Record, failure, record_of, run_cell
 from tunebench.latency import time_cell
 from tunebench.models import find_model
+from tunebench.naming import seed_of
 from tunebench.originals import OriginalKey
 from tunebench.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.plugins import PluginFile, load_registry
-from tunebench.store import Damaged, Store
+from tunebench.provenance import provenance
+from tunebench.store import Damaged, Store, set_aside
 from tunebench.suite import Suite
+
+RETRIES = 2
+"""How often a cell whose worker was lost is tried again; an error or a timeout never is."""
+UNKNOWN_EXIT = 255
+"""What multiprocessing says when it missed how a process ended."""
 
 
 class Observer(Protocol):
@@ -43,6 +49,9 @@ class Observer(Protocol):
     def warn(self, text: str) -> None:
         """Something that the user should read."""
 
+    def explain(self, text: str) -> None:
+        """Why a cell is reused or computed; only when `RunOptions.explain` is set."""
+
 
 class Silent:
     """Watches nothing."""
@@ -58,33 +67,42 @@ class Silent:
     def warn(self, text: str) -> None:
         """See `Observer`."""
 
+    def explain(self, text: str) -> None:
+        """See `Observer`."""
+
 
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
     observer = observer or Silent()
     store = Store(options.out)
-    check_protocol(store, suite)
+    check_protocol(store, suite, observer)
     plan = make_plan(suite, options)
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
-    ensure_writable(options.out)
-    engine = LocalEngine(options.jobs)
-    finished = False
+    store.prepare()
+    memory = options.memory or isolation.fair_share(options.jobs)
+    local = LocalEngine(options.jobs, memory if options.device == "cpu" else None)
+    engine = open_engine(options.executor, local, options.memory)
+    timeout = suites.seconds_of(suite.timeout)
     try:
-        records = train_originals(plan, engine, observer, options)
+        records = train_originals(plan, local, observer, options)
         jobs = list(make_jobs(plan, records, options))
         lock(store, plan, jobs)
-        counts = run_cells(jobs, store, engine, observer, options, suites.seconds_of(suite.timeout))
-        finished = True
+        counts = run_cells(jobs, store, engine, observer, options, timeout)
+        time_cells(jobs, store, local, observer, options, timeout)
     finally:
-        engine.close(now=not finished)
-    time_cells(jobs, store, options, observer)
+        engine.close()
+        local.close()
     return counts
 
 
-def check_protocol(store: Store, suite: Suite) -> None:
-    """UsageError when OUT holds results of another protocol."""
-    lock = store.lock()
+def check_protocol(store: Store, suite: Suite, observer: Observer) -> None:
+    """UsageError when OUT holds results of another protocol; a damaged lock file is set aside."""
+    try:
+        lock = store.lock()
+    except StoreError as exc:
+        observer.warn(f"{exc.__cause__ or exc}: {store.lock_path} moved to {set_aside(store.lock_path).name}")
+        return
     if lock is not None and lock["suite"]["protocol"] != suite.protocol:
         raise UsageError(
             f"{store.out} holds results of --protocol {lock['suite']['protocol']}; choose another -o OUT for "
@@ -92,15 +110,18 @@ def check_protocol(store: Store, suite: Suite) -> None:
         )
 
 
-def ensure_writable(out: Path) -> None:
-    """StoreError unless files can be made in ``out``."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as exc:
-        raise StoreError(f"cannot write {out}: {exc.strerror or exc}; choose another -o OUT") from exc
+def in_flight(
+    engine: Engine, function: Callable[[Any], Any], take: Callable[[], Any], timeout: float | None
+) -> Iterator[tuple[Any, Future[Any]]]:
+    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done."""
+    pending: dict[Future[Any], Any] = {}
+    while True:
+        while len(pending) < engine.workers and (argument := take()) is not None:
+            pending[engine.submit(function, argument, timeout)] = argument
+        if not pending:
+            return
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            yield pending.pop(future), future
 
 
 def train_originals(
@@ -113,14 +134,18 @@ def train_originals(
     missing = [key for key in keys if not key.folder.is_dir()]
     if missing:
         observer.stage("originals", len(missing))
-        work = [
+        todo = deque(
             (key, options.plugins, 1 + i % engine.workers if observer.interactive else None)
             for i, key in enumerate(missing)
-        ]
-        futures = {engine.submit(train_one, item, None): item[0] for item in work}
-        for future in as_completed(futures):
-            future.result()
-            key = futures[future]
+        )
+        for (key, *_), future in in_flight(engine, train_one, lambda: todo.popleft() if todo else None, None):
+            try:
+                future.result()
+            except ProcessExpired as exc:
+                how = isolation.how_it_ended(exc.exitcode)
+                raise StoreError(
+                    f"the original of {key.dataset} {key.model} seed {key.seed} could not be trained: {how}; run again"
+                ) from exc
             observer.step(f"{key.dataset} {key.model} seed {key.seed}")
     return {key: originals.ensure_original(key, plan.models[key.model]) for key in keys}
 
@@ -138,9 +163,11 @@ def run_cells(
 ) -> dict[str, int]:
     """Compute the cells that OUT does not hold yet; every one that finishes is on disk before the next is awaited."""
     counts: Counter[str] = Counter()
-    todo = []
+    todo: deque[Job] = deque()
     for job in jobs:
-        status = reusable(job, store, options, observer)
+        status, why = verdict(job, store, options, observer)
+        if options.explain:
+            observer.explain(f"{job.cell.path.with_suffix('')}: {'computed' if status is None else 'reused'}, {why}")
         if status is None:
             todo.append(job)
         else:
@@ -148,87 +175,155 @@ def run_cells(
     if not todo:
         return dict(counts)
     observer.stage("cells", len(todo))
-    queue = iter(todo)
-    pending: dict[Future[Any], Job] = {}
-    while True:
-        for job in itertools.islice(queue, 2 * engine.workers - len(pending)):
-            pending[engine.submit(run_cell, job, timeout)] = job
-        if not pending:
-            return dict(counts)
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            job = pending.pop(future)
-            record = outcome(future, job, timeout)
-            store.put("cells", job.cell, record)
-            counts[record["status"]] += 1
-            observer.step(f"{job.cell.path.with_suffix('')} {record['status']}")
+    # Another run on the same OUT starts elsewhere, so that two of them share the work.
+    todo.rotate(seed_of(socket.gethostname(), os.getpid()) % len(todo))
+    lost: Counter[Cell] = Counter()
+    ended = isolation.oom_kills()
 
-
-def reusable(job: Job, store: Store, options: RunOptions, observer: Observer) -> str | None:
-    """Status of the cell that OUT holds for ``job`` already, or None when it has to be computed."""
-    if options.no_cache:
+    def take() -> Job | None:
+        while todo:
+            job = todo.popleft()
+            status = None if lost[job.cell] else done_meanwhile(job, store, options)
+            if status is None:
+                return job
+            counts[status] += 1
+            observer.step(f"{job.cell.path.with_suffix('')} {status}, by another run")
         return None
+
+    for job, future in in_flight(engine, silent_cell, take, timeout):
+        record = outcome(future, job, timeout)
+        if record is None and lost[job.cell] < RETRIES:
+            lost[job.cell] += 1
+            todo.append(job)
+            observer.warn(f"{job.cell.path.with_suffix('')}: its worker was lost; trying again")
+            continue
+        if record is None:
+            record = given_up(future, job, killed_for_memory=isolation.oom_kills() > ended)
+        store.put("cells", job.cell, record)
+        counts[record["status"]] += 1
+        observer.step(f"{job.cell.path.with_suffix('')} {record['status']}")
+    return dict(counts)
+
+
+def silent_cell(job: Job) -> Record:
+    """Worker's side of `run_cells`: whatever a tuner prints goes nowhere."""
+    isolation.silence()
+    return run_cell(job)
+
+
+def verdict(job: Job, store: Store, options: RunOptions, observer: Observer) -> tuple[str | None, str]:
+    """Status of the cell that OUT holds for ``job`` already, None when it has to be computed; and why.
+
+    A file that cannot be used is set aside.
+    """
     try:
         record = store.get("cells", job.cell)
     except Damaged as exc:
         aside = store.set_aside("cells", job.cell)
-        observer.warn(f"{store.out / 'cells' / job.cell.path}: {exc}; moved to {aside.name} and computed again")
-        return None
-    if record is None or record.get("key") != job.key:
-        return None
+        observer.warn(f"{store.path('cells', job.cell)}: {exc}; moved to {aside.name} and computed again")
+        return None, f"its file was unusable: {exc}"
+    if record is None:
+        return None, "there is no result yet"
     status: str = record["status"]
-    return None if options.retry_failed and status in FAILURES else status
+    if record["key"] != job.key:
+        return None, "; ".join(differences(record["inputs"], job.inputs))
+    if options.no_cache:
+        return None, "--no-cache"
+    if options.retry_failed and status in FAILURES:
+        return None, f"{status} before, --retry-failed"
+    return status, f"{status}, computed from the same inputs"
 
 
-def outcome(future: Future[Any], job: Job, timeout: float) -> dict[str, Any]:
-    """The record of a finished future, also when its process did not survive."""
-    base = {"cell": asdict(job.cell), "key": job.key, "options": asdict(job.options)}
+def done_meanwhile(job: Job, store: Store, options: RunOptions) -> str | None:
+    """Status of a cell that another run on the same OUT has finished since this one started."""
+    if options.no_cache or options.retry_failed:
+        return None
     try:
-        record: dict[str, Any] = future.result()
-    except TimeoutError:
-        return base | failure("timeout", f"no result after {timeout:g} s; raise --timeout or mend the tuner")
-    except ProcessExpired as exc:
-        return base | failure("crashed", f"the worker process ended with exit code {exc.exitcode}")
-    except Exception as exc:
-        return base | failure("crashed", f"{type(exc).__name__}: {exc}")
-    return record
-
-
-def time_cells(jobs: Sequence[Job], store: Store, options: RunOptions, observer: Observer) -> None:
-    """Measure latency of every ok cell that has no measurement yet, one after the other on an idle machine."""
-    todo: list[tuple[Job, dict[str, Any]]] = []
-    for job in jobs:
         record = store.get("cells", job.cell)
-        if record is not None and record["status"] == "ok" and not timed(store, job, options):
+    except Damaged:
+        return None
+    return None if record is None or record["key"] != job.key else str(record["status"])
+
+
+def outcome(future: Future[Any], job: Job, timeout: float) -> Record | None:
+    """The record of a finished future, also when its process did not survive; None when the worker was lost."""
+    try:
+        record: Record = future.result()
+    except TimeoutError:
+        result = failure("timeout", f"no result after {timeout:g} s; raise --timeout or mend the tuner")
+    except ProcessExpired as exc:
+        if exc.exitcode in (-9, UNKNOWN_EXIT):
+            return None
+        result = failure("crashed", isolation.how_it_ended(exc.exitcode))
+    except BaseException as exc:
+        if isinstance(exc, KeyboardInterrupt) or not future.done():
+            raise
+        if type(exc).__name__ in LOST:
+            return None
+        result = failure("crashed", f"{type(exc).__name__}: {exc}")
+    else:
+        return record
+    return record_of(job, provenance(job), result)
+
+
+LOST = ("CancelledError", "FutureCancelledError", "KilledWorker")
+"""What dask.distributed raises when a worker is gone and it has given up on its own retries."""
+
+
+def given_up(future: Future[Any], job: Job, *, killed_for_memory: bool) -> Record:
+    """The record of a cell whose worker was lost again and again."""
+    exc = future.exception() if not future.cancelled() else None
+    how = isolation.how_it_ended(exc.exitcode) if isinstance(exc, ProcessExpired) else "its worker was lost"
+    status = "out-of-memory" if killed_for_memory else "crashed"
+    return record_of(job, provenance(job), failure(status, f"{how}, {RETRIES + 1} times"))
+
+
+def time_cells(
+    jobs: Sequence[Job], store: Store, engine: LocalEngine, observer: Observer, options: RunOptions, timeout: float
+) -> None:
+    """Measure latency of every ok cell that has no measurement yet, one after the other on an idle machine."""
+    todo: deque[tuple[Job, Record]] = deque()
+    for job in jobs:
+        record = good_record(job, store)
+        if record is not None and not timed(store, job, options):
             todo.append((job, record))
     if not todo:
         return
     observer.stage("latency", len(todo))
-    engine = LocalEngine(1)
-    finished = False
+    alone = LocalEngine(1, engine.memory)
     try:
-        for job, record in todo:
+        for (job, _), future in in_flight(alone, time_job, lambda: todo.popleft() if todo else None, timeout):
             try:
-                content = engine.submit(time_job, (job, record), suites.seconds_of("10m")).result()
+                content = future.result()
             except Exception as exc:
                 content = {"key": job.key, **failure("error", f"{type(exc).__name__}: {exc}")}
             store.put("times", job.cell, content)
             observer.step(str(job.cell.path.with_suffix("")))
-        finished = True
     finally:
-        engine.close(now=not finished)
+        alone.close()
 
 
-def time_job(work: tuple[Job, dict[str, Any]]) -> dict[str, Any]:
+def good_record(job: Job, store: Store) -> Record | None:
+    """The ok record of this very job."""
+    try:
+        record = store.get("cells", job.cell)
+    except Damaged:  # harmed since it was written; the next run will say so
+        return None
+    return record if record is not None and record["status"] == "ok" and record["key"] == job.key else None
+
+
+def time_job(work: tuple[Job, Record]) -> Record:
     """Worker's side of `time_cells`."""
+    isolation.silence()
     return time_cell(*work)
 
 
 def timed(store: Store, job: Job, options: RunOptions) -> bool:
     """Whether OUT holds a latency measurement of this very cell."""
-    if options.no_cache:
-        return False
     try:
         times = store.get("times", job.cell)
     except Damaged:
         return False
-    return times is not None and times.get("key") == job.key
+    if times is None or times["key"] != job.key or options.no_cache:
+        return False
+    return times["status"] == "ok" or not options.retry_failed

@@ -47,10 +47,15 @@ def load_task(
         logits_train=tables["logits_train"].to(device),
         logits_valid=tables["logits_valid"].to(device),
         layer_of=tables["layer_of"].to(device),
-        seed=seed_of(key.dataset, key.model, recipe.name, targets, tuner, key.seed),
+        seed=task_seed(key, targets, tuner),
         device=device,
         learning_rate=recipe.lr,
     )
+
+
+def task_seed(key: OriginalKey, targets: tuple[int, ...], tuner: str) -> int:
+    """What every random choice of a tuner starts from: the names of its cell, never the order of work."""
+    return seed_of(key.dataset, key.model, key.recipe.name, targets, tuner, key.seed)
 
 
 def load_test(key: OriginalKey, targets: tuple[int, ...], device: torch.device) -> Samples:

@@ -36,6 +36,10 @@ class Bars:
         """See `tunebench.runner.Observer`."""
         tqdm.write(f"tunebench: warning: {text}", file=sys.stderr)
 
+    def explain(self, text: str) -> None:
+        """See `tunebench.runner.Observer`."""
+        tqdm.write(text, file=sys.stdout)
+
     def end(self) -> None:
         """Leave the last bar on the screen."""
         if self.bar is not None:
@@ -64,6 +68,9 @@ class Bars:
 @click.option("--dry-run", is_flag=True, help="Print the grid and an estimate; do nothing.")
 @click.option("--no-cache", is_flag=True, help="Compute every cell again.")
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
+@click.option("--explain-cache", is_flag=True, help="Say of every cell why it is reused or computed.")
+@click.option("--executor", default="processes", show_default=True, help="Or dask://HOST:PORT, a dask scheduler.")
+@click.option("--memory", metavar="SIZE", help="Of one cell, such as 2G.  [the machine's, divided by -j]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def command(suite: Path | None, **flags: Any) -> int:
     """Run SUITE (a TOML file; without one, the embedded digits suite) and print its leaderboard.
@@ -98,6 +105,9 @@ def command(suite: Path | None, **flags: Any) -> int:
         device=pick_device(flags["device"]),
         retry_failed=flags["retry_failed"],
         no_cache=flags["no_cache"],
+        explain=flags["explain_cache"],
+        executor=flags["executor"],
+        memory=plan.bytes_of(flags["memory"]) if flags["memory"] else None,
     )
     if flags["dry_run"]:
         click.echo(plan.describe(chosen, options))

@@ -1,0 +1,77 @@
+"""Cells on many machines: a dask.distributed cluster behind the same `Engine.submit`; the scheduling is all dask's."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from typing import Any
+
+from tunebench.cells import Job
+from tunebench.engines import LocalEngine
+from tunebench.errors import UsageError
+
+PATIENCE = 15
+"""Seconds in which the scheduler has to answer and the first worker to be there."""
+
+
+class DaskEngine:
+    """Runs every cell in a process of its own on some worker of a cluster; ``memory`` is its limit in bytes."""
+
+    def __init__(self, address: str, memory: int | None) -> None:
+        try:
+            distributed: Any = importlib.import_module("distributed")
+        except ImportError as exc:
+            raise UsageError("--executor dask:// needs another package: pip install 'tunebench[dask]'") from exc
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say in one line what went wrong
+        try:
+            self.client = distributed.Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError) as exc:
+            raise UsageError(
+                f"--executor dask://{address}: no dask scheduler answers there; start one, or mend the address"
+            ) from exc
+        try:
+            self.client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as exc:
+            self.client.close()
+            raise UsageError(
+                f"--executor dask://{address}: the scheduler has no worker; start one with: dask worker {address}"
+            ) from exc
+        self.memory = memory
+        self.executor = self.client.get_executor(pure=False)
+
+    @property
+    def workers(self) -> int:
+        """Twice the threads of the cluster as it is now, so that none waits for work on its way."""
+        threads: dict[str, int] = self.client.nthreads()
+        return max(1, 2 * sum(threads.values()))
+
+    def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
+        """See `tunebench.engines.Engine.submit`; dask itself moves a task whose worker is gone."""
+        future: Future[Any] = self.executor.submit(on_worker, function, argument, timeout, self.memory)
+        return future
+
+    def close(self) -> None:
+        """See `tunebench.engines.Engine.close`; cells that run are not waited for."""
+        self.executor.shutdown(wait=False)
+        self.client.close()
+
+
+def on_worker(function: Callable[[Any], Any], argument: Any, timeout: float | None, memory: int | None) -> Any:
+    """A worker's side: the same isolation and timeout as on one machine, after this one has data and original."""
+    from tunebench import evaluation
+
+    if isinstance(argument, Job) and not evaluation.ready(argument):
+        engine_here(None).submit(evaluation.make_ready, argument, None).result()
+    return engine_here(memory).submit(function, argument, timeout).result()
+
+
+@cache
+def engine_here(memory: int | None) -> LocalEngine:
+    """This worker's own engine; dask, not the engine, says how many cells it runs at once."""
+    # Dask's nanny makes its workers daemons, and Python lets no daemon have children; ours end with their parent.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    return LocalEngine(1, memory)

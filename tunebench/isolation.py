@@ -1,0 +1,95 @@
+"""What keeps one cell from harming the others: its process ends with its parent, is silent, and has a memory limit."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import psutil
+
+RESERVED = 0.1
+"""Share of the machine's memory that no cell gets."""
+LEAST = 2**30
+"""No cell's limit is lower, in bytes: torch alone takes a few hundred MB."""
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
+"""How torch and C++ report what Python calls a MemoryError."""
+
+
+def end_with_parent() -> None:
+    """End this process as soon as its parent is gone, also when the parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch(sentinel: int = parent.sentinel) -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def silence() -> None:
+    """Send this process's standard output and error nowhere, also what C code prints."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine, or the control group we run in, has."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such limit
+        return total
+
+
+def fair_share(workers: int) -> int:
+    """Bytes that one of ``workers`` cells may take when all of them run on this machine."""
+    return max(LEAST, int(machine_memory() * (1 - RESERVED)) // workers)
+
+
+def limit_memory(size: int | None) -> None:
+    """Let allocations fail beyond ``size`` bytes of private memory; None, or a system without such limits: no limit."""
+    try:
+        import resource
+    except ImportError:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    soft = hard if size is None else size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Whether ``exc`` says that an allocation failed."""
+    if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM):
+        return True
+    return type(exc).__name__ == "OutOfMemoryError" or (
+        isinstance(exc, RuntimeError) and any(sign in str(exc) for sign in NO_MEMORY)
+    )
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for memory since it started; 0 where it does not tell."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def how_it_ended(exit_code: int) -> str:
+    """A process's exit code in words."""
+    if exit_code < 0:
+        try:
+            name = signal.Signals(-exit_code).name
+        except ValueError:
+            name = f"signal {-exit_code}"
+        return f"its process was ended by {name} ({signal.strsignal(-exit_code) or 'no description'})"
+    return f"its process ended by itself with exit code {exit_code} and without a result"
