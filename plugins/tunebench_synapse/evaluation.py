@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tunebench_synapse import kernel
 from tunebench_synapse import state as reference
-from tunebench_synapse.state import State, count_wrong
+from tunebench_synapse.state import State
 
 GUARD = 1e-4
 """Relative distance of a threshold from its ratio: float32 arithmetic breaks the flip bound with 1e-6."""
@@ -105,7 +105,7 @@ class StreamingEvaluator:
         if self._state is None or self._refused:
             raise ValueError("no result: no batch was given, or one was refused")
         threshold = thresholds(self._state)
-        return Evaluation(threshold, count_wrong(self._state, threshold))
+        return Evaluation(threshold, self._path.count_wrong(self._state, threshold))
 
     def _start(self, hidden: Tensor, logits: Tensor) -> None:
         self._classes = logits.shape[1]
@@ -124,7 +124,7 @@ def thresholds(state: State) -> Tensor:
     rank = torch.arange(1, m.shape[1] + 1, device=m.device)[:, None]
     fires = state.fires[:, None, :]
     enough = (fires >= rank) & (fires * RARE >= state.others_right[:, None, None])
-    return torch.where(enough & (m > 0) & m.isfinite(), m * (1 - GUARD), 0.0)
+    return torch.where(enough & (m > 0) & m.isfinite(), m * (1 - GUARD), 0.0).contiguous()
 
 
 def check_rank(k: int) -> int:

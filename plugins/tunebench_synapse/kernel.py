@@ -52,7 +52,21 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
     )
     if not valid:
         check_values(hidden, logits, labels)
-    keep_wrong(state, hidden, logits, labels, wrong)
+    keep_wrong(state, (hidden, logits, labels), wrong, ratios_below)
+
+
+def ratios_below(hidden: Tensor, gap: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+    """As `state.ratios_below`."""
+    neuron, ratio = compiled().ratios_below(hidden.numpy(), gap.numpy(), bound.numpy())
+    return torch.from_numpy(neuron), torch.from_numpy(ratio)
+
+
+def count_wrong(state: State, threshold: Tensor) -> Tensor:
+    """As `state.count_wrong`."""
+    count = torch.zeros(threshold.shape, dtype=torch.int64)
+    for t, (neuron, ratio) in enumerate(state.wrong):
+        compiled().add_counts(neuron.numpy(), ratio.numpy(), threshold[t].numpy(), count[t].numpy())
+    return count
 
 
 def at_least_float32(table: Tensor) -> Tensor:

@@ -149,6 +149,28 @@ def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wro
     return True
 
 
+def find_below(hidden, gap, bound):
+    """Neurons and values, row by row, of the ratios of hidden (N, H) and gap (N,) below ``bound`` (H,)."""
+    neuron = np.empty(hidden.size, np.int64)
+    ratio = np.empty(hidden.size)
+    found = 0
+    for i in range(hidden.shape[0]):
+        for h in range(hidden.shape[1]):
+            v = np.float64(hidden[i, h])
+            if v > 0 and gap[i] / v < bound[h]:
+                neuron[found], ratio[found] = h, gap[i] / v
+                found += 1
+    return neuron[:found].copy(), ratio[:found].copy()
+
+
+def count_below(neuron, ratio, threshold, count):
+    """Add to ``count`` (K, H) the ratios that lie below ``threshold`` (K, H) of their neuron."""
+    for i in range(len(neuron)):
+        h = neuron[i]
+        for r in range(len(threshold)):
+            count[r, h] += ratio[i] < threshold[r, h]
+
+
 class Compiled:
     """A function compiled at its first call, its machine code kept on disk where there is a folder for it."""
 
@@ -171,3 +193,5 @@ class Compiled:
 
 
 add_samples = Compiled(one_pass)
+ratios_below = Compiled(find_below)
+add_counts = Compiled(count_below)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+Below = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""What `ratios_below` does."""
 BLOCK_ELEMENTS = 1 << 20
 """Most float64 elements of one temporary table: bounds the memory of the torch path."""
 
@@ -45,6 +47,13 @@ class State:
         )
 
 
+def ratios_below(hidden: Tensor, gap: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+    """Neurons (n,) and values (n,) of the ratios of hidden (N, H) and gap (N,) that lie below ``bound`` (H,)."""
+    ratio = ratios(gap, hidden)
+    below = ratio < bound
+    return below.nonzero()[:, 1], ratio[below]
+
+
 def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
     """Add a batch to ``state``: hidden (N, H), logits (N, C), labels (N,), all on the state's device.
 
@@ -59,24 +68,25 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
             state.smallest[t] = pool.topk(state.smallest.shape[2], largest=False, sorted=True).values
             state.fires[t] += (hidden[rows] > 0).sum(0)
             state.others_right[t] += len(rows)
-    keep_wrong(state, hidden, logits, labels, ~right)
+    keep_wrong(state, (hidden, logits, labels), ~right)
 
 
-def keep_wrong(state: State, hidden: Tensor, logits: Tensor, labels: Tensor, wrong: Tensor) -> None:
+def keep_wrong(state: State, tables: tuple[Tensor, Tensor, Tensor], wrong: Tensor, below: Below = ratios_below) -> None:
     """Store the ratios of ``D_w`` that can still count, and drop those that no longer can.
 
-    ``wrong`` (N,) marks the misclassified samples. No threshold can exceed the largest of the K ratios, which only
-    falls from batch to batch: so what is stored stays small however many samples are misclassified.
+    ``tables`` are hidden, logits and labels, ``wrong`` (N,) marks the misclassified samples. No threshold can
+    exceed the largest of the K ratios, which only falls from batch to batch: so what is stored stays small however
+    many samples are misclassified.
     """
-    wrong_rows = wrong.nonzero().squeeze(1)
-    wrong_labels = labels[wrong_rows]
+    hidden, logits, labels = tables
+    rows = wrong.nonzero().squeeze(1)
+    wrong_labels = labels[rows]
     for t, target in enumerate(state.targets):
-        for rows in blocks(wrong_rows[wrong_labels == target], hidden.shape[1]):
-            ratio = ratios(gaps(logits[rows], target), hidden[rows])
-            below = (ratio < state.smallest[t, :, -1]).nonzero(as_tuple=True)
-            old = state.wrong[t]
-            neuron, ratio = torch.cat([old[0], below[1]]), torch.cat([old[1], ratio[below]])
-            useful = ratio < state.smallest[t, neuron, -1]
+        bound = state.smallest[t, :, -1].contiguous()
+        for block in blocks(rows[wrong_labels == target], hidden.shape[1]):
+            new = below(hidden[block], gaps(logits[block], target), bound)
+            neuron, ratio = (torch.cat(parts) for parts in zip(state.wrong[t], new, strict=True))
+            useful = ratio < bound[neuron]
             state.wrong[t] = neuron[useful], ratio[useful]
 
 
@@ -84,15 +94,14 @@ def count_wrong(state: State, threshold: Tensor) -> Tensor:
     """Samples of ``D_w`` whose ratio lies below ``threshold`` (T, K, H); int64, the same shape."""
     count = torch.zeros(threshold.shape, dtype=torch.int64, device=threshold.device)
     for t, (neuron, ratio) in enumerate(state.wrong):
-        count[t] = torch.stack(
-            [torch.bincount(neuron[ratio < row[neuron]], minlength=len(row)) for row in threshold[t]]
-        )
+        for r, row in enumerate(threshold[t]):
+            count[t, r] = torch.bincount(neuron[ratio < row[neuron]], minlength=len(row))
     return count
 
 
 def blocks(rows: Tensor, columns: int) -> Iterator[Tensor]:
     """Cut the indices so that a block of rows has at most `BLOCK_ELEMENTS` elements; nothing for no rows."""
-    return iter(rows.split(max(1, BLOCK_ELEMENTS // max(1, columns)))) if len(rows) else iter(())
+    return iter(torch.split(rows, max(1, BLOCK_ELEMENTS // max(1, columns)))) if len(rows) else iter(())
 
 
 def gaps(logits: Tensor, target: int) -> Tensor:

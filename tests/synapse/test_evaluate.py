@@ -65,7 +65,7 @@ def tables(draw: st.DrawFn) -> Tables:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(tables=tables())
 def test_agrees_with_the_literal_algorithm(compiled, tables):
     """Both paths give the thresholds and counts of the oracle for every class and rank, to the last bit."""
