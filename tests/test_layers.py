@@ -25,9 +25,10 @@ plan provenance
 evaluation
 latency
 preload
-engines cluster
+engines
+cluster
 runner
-leaderboard
+leaderboard merge
 report
 gate paper testing pytest_plugin
 cli

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from tunebench.errors import StoreError
 
@@ -25,21 +27,33 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     """
     if folder.is_dir():
         return folder
+    unfinished = f".building-{folder.name}-"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(folder.name + ".lock")):
+            for left_over in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
+                shutil.rmtree(left_over, ignore_errors=True)
             if not folder.is_dir():
-                scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+                scratch = Path(tempfile.mkdtemp(prefix=unfinished, dir=folder.parent))
                 try:
                     build(scratch)
+                    for path in scratch.iterdir():
+                        sync(path)
                     scratch.rename(folder)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as exc:
+    except (OSError, SafetensorError) as exc:
+        reason = getattr(exc, "strerror", None) or " ".join(str(exc).split())
         raise StoreError(
-            f"cannot write the cache {folder.parent}: {exc.strerror or exc}; make it writable or set XDG_CACHE_HOME"
+            f"cannot write the cache {folder.parent}: {reason}; free space, make it writable or set XDG_CACHE_HOME"
         ) from exc
     return folder
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file's content is on disk before its folder gets its name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def size_of_cache() -> int:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from tunebench.cells import Job
-from tunebench.engines import LocalEngine
+from tunebench.engines import Engine, LocalEngine
 from tunebench.errors import UsageError
 
 PATIENCE = 15
@@ -75,3 +75,12 @@ def engine_here(memory: int | None) -> LocalEngine:
     # Dask's nanny makes its workers daemons, and Python lets no daemon have children; ours end with their parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     return LocalEngine(1, memory)
+
+
+def open_engine(executor: str, local: LocalEngine, memory: int | None) -> Engine:
+    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster."""
+    if executor == "processes":
+        return local
+    if not executor.startswith("dask://"):
+        raise UsageError(f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler")
+    return DaskEngine(executor.removeprefix("dask://"), memory)

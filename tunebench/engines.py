@@ -12,7 +12,6 @@ import pebble
 import pebble.concurrent
 
 from tunebench import isolation
-from tunebench.errors import UsageError
 
 PRELOAD = ["tunebench.preload"]
 THREAD = "tunebench-cell"
@@ -77,14 +76,3 @@ def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) 
         return function(argument)
     except SystemExit as exc:  # it would end the parent when the future is read
         raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
-
-
-def open_engine(executor: str, local: LocalEngine, memory: int | None) -> Engine:
-    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster."""
-    if executor == "processes":
-        return local
-    if not executor.startswith("dask://"):
-        raise UsageError(f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler")
-    from tunebench.cluster import DaskEngine
-
-    return DaskEngine(executor.removeprefix("dask://"), memory)

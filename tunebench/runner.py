@@ -15,7 +15,8 @@ from pebble import ProcessExpired
 from tunebench import isolation, originals
 from tunebench import suite as suites
 from tunebench.cells import FAILURES, Cell, Job, differences
-from tunebench.engines import Engine, LocalEngine, open_engine
+from tunebench.cluster import open_engine
+from tunebench.engines import Engine, LocalEngine
 from tunebench.errors import StoreError, UsageError
 from tunebench.evaluation import Record, failure, record_of, run_cell
 from tunebench.latency import time_cell
@@ -255,9 +256,7 @@ def outcome(future: Future[Any], job: Job, timeout: float) -> Record | None:
         if exc.exitcode in (-9, UNKNOWN_EXIT):
             return None
         result = failure("crashed", isolation.how_it_ended(exc.exitcode))
-    except BaseException as exc:
-        if isinstance(exc, KeyboardInterrupt) or not future.done():
-            raise
+    except Exception as exc:
         if type(exc).__name__ in LOST:
             return None
         result = failure("crashed", f"{type(exc).__name__}: {exc}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -12,8 +13,13 @@ from tunebench.errors import TunebenchError
 
 COMMANDS = {
     "cache": "Show the size of the cache, or clear it.",
+    "check": "Check a tuner, or a file with tuners, before you share it.",
+    "gate": "Fail when a run is worse than a baseline.",
     "leaderboard": "Print the leaderboard of a run.",
     "list": "List tuners, data sets, models and plugins.",
+    "merge": "Merge run folders into one.",
+    "new": "Write a plugin package, ready to install and test.",
+    "paper": "Set the published tables and figures beside ours.",
     "run": "Run a suite and print its leaderboard.",
 }
 
@@ -54,8 +60,18 @@ def tunebench() -> None:
     """Compare tuners that raise one class of a trained classifier, fairly."""
 
 
+class Terminated(BaseException):
+    """SIGTERM came: batch systems send it before they kill."""
+
+
+def terminate(*_: object) -> None:
+    """Turn SIGTERM into an exception, so that workers end and files are complete."""
+    raise Terminated
+
+
 def main(args: list[str] | None = None) -> None:
     """Entry point: runs a command and exits with its code; an error of the user is one line and exit code 2."""
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         code = tunebench.main(args, prog_name="tunebench", standalone_mode=False)
     except TunebenchError as exc:
@@ -67,9 +83,13 @@ def main(args: list[str] | None = None) -> None:
         fail(exc.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted; finished cells are kept, the same command goes on", 130)
+    except Terminated:
+        fail("terminated; finished cells are kept, the same command goes on", 143)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
         sys.exit(0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.exit(code if isinstance(code, int) else 0)
 
 
