@@ -83,7 +83,9 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
     for dataset in datasets.values():
         check_targets(suite.targets, dataset.classes, dataset.name)
-    return Plan(suite, registry, datasets, models, tuners)
+    plan = Plan(suite, registry, datasets, models, tuners)
+    list(plan.originals())  # refuses a recipe that was never published for a data set
+    return plan
 
 
 def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: RunOptions) -> Iterator[Job]:

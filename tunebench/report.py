@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
+import tabulate
 
 from tunebench.leaderboard import COLUMNS, Leaderboard, Row
 from tunebench.store import write_text
 
+tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their own to fit 80 columns
 SCHEMA = 1
 SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted", "latency_ratio")
 LONG = (
@@ -113,7 +114,7 @@ def sections(
         title = f"{escape(dataset)} {escape(model)}, class {escape(target)}"
         cells = [[shown(row, column, escape) for column in columns] for row in rows]
         headers = [HEADINGS.get(column, column) for column in columns]
-        table = tabulate(cells, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
+        table = tabulate.tabulate(cells, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
         parts.append(f"{heading(title)}\n{table}\n")
     comment = {"html": ("<p>", "</p>"), "latex_booktabs": ("% ", "")}.get(tablefmt, ("", ""))
     text = html.escape if tablefmt == "html" else escape
