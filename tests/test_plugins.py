@@ -44,7 +44,6 @@ def module(name, **hooks):
     """A plugin module with the given hooks, each a function without arguments."""
     found = types.ModuleType(name)
     for hook, function in hooks.items():
-        function.__name__ = hook
         setattr(found, hook, hookimpl(function))
     return found
 
@@ -73,7 +72,7 @@ def registry_of(monkeypatch):
         (ValueError("first line\nsecond line"), "ValueError: first line second line"),
         (SystemExit(3), "SystemExit: 3"),
         (types.ModuleType("empty"), "defines neither a Tuner nor a tunebench hook"),
-        (module("typo", tunebench_tuner=list), "unknown hook 'tunebench_tuner'"),
+        (module("typo", tunebench_tuner=lambda: ()), "unknown hook 'tunebench_tuner'"),
         (module("arguments", tunebench_tuners=lambda surplus: []), "surplus"),
     ],
     ids=["import", "two lines", "exit", "empty", "misspelt hook", "wrong arguments"],
