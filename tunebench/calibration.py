@@ -94,7 +94,7 @@ def family_wise(
 
     ``nulls`` data sets of `simulate_null`, TA or (``targets=None``) OA, each tuner with its own fitted search
     variance: harder than a common one, since few seeds make the fitted ones more unequal than the true ones.
-    About 0.03 s a null for 18 tuners, 3 seeds and 1,000 images; deterministic by ``seed``.
+    With 18 tuners and 1,000 images 2,000 nulls take minutes; deterministic by ``seed``.
     """
     rng = np.random.default_rng(seed)
     values, strata = select(correct, labels, targets)
