@@ -11,7 +11,8 @@ from digits import digits_task, make_task
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tunebench import InvalidOutput, LogitEdit, Tuner
-from tunebench.search import Candidate, SearchOptions, Selector, finite, search, trials_of
+from tunebench.search import finite, search, trials_of
+from tunebench.selection import Candidate, SearchOptions, Selector
 from tunebench.tradeoff import Score, feasible
 
 OPTIONS = SearchOptions(trials=6, budget=0.5)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tunebench.datasets import Place
     from tunebench.originals import OriginalKey
     from tunebench.plugins import PluginFile
-    from tunebench.search import SearchOptions
+    from tunebench.selection import SearchOptions
 
 Inputs = dict[str, Any]
 

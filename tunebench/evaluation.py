@@ -27,7 +27,8 @@ from tunebench.plugins import Registry, load_registry
 from tunebench.predictions import pack
 from tunebench.provenance import provenance
 from tunebench.records import Damaged, check_record, printable
-from tunebench.search import Candidate, Selection, search
+from tunebench.search import Selection, search
+from tunebench.selection import Candidate
 from tunebench.tasks import fingerprint, load_task, load_test
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 

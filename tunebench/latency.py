@@ -14,7 +14,8 @@ from tunebench.activations import forward
 from tunebench.cells import Job
 from tunebench.evaluation import PROBE_ROWS, Record, finished, model_of
 from tunebench.plugins import load_registry
-from tunebench.search import Candidate, checked
+from tunebench.search import checked
+from tunebench.selection import Candidate
 from tunebench.tasks import load_task
 from tunebench.tradeoff import Score
 from tunebench.tuner import LogitEdit, TuningTask

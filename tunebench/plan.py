@@ -15,7 +15,7 @@ from tunebench.errors import UsageError
 from tunebench.models import ModelSpec, find_model
 from tunebench.originals import OriginalKey
 from tunebench.plugins import PluginFile, Registry, load_registry
-from tunebench.search import SearchOptions
+from tunebench.selection import SearchOptions
 from tunebench.store import Store
 from tunebench.suite import Suite
 from tunebench.targets import check_targets, resolve_targets

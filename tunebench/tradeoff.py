@@ -10,10 +10,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-NARROW = 1e-5
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+NARROW = 2e-6
 """Relative width below which an interval of scales is passed over: float32 logits could not hit it."""
 
 
@@ -33,18 +39,69 @@ class Score(NamedTuple):
 class Steps(NamedTuple):
     """Counts on each open interval (low, high) of scales, every field (K,); ``high`` of the last one is inf."""
 
-    low: Tensor
-    high: Tensor
-    hits: Tensor
-    correct: Tensor
-    lost: Tensor
-    gained: Tensor
+    low: Floats
+    high: Floats
+    hits: Counts
+    correct: Counts
+    lost: Counts
+    gained: Counts
+
+    def score(self, interval: int) -> Score:
+        """The counts on one interval."""
+        return Score(*(int(field[interval]) for field in self[2:]))
+
+    def scale(self, interval: int) -> float:
+        """Midpoint of one interval; twice its low end where it has no high one."""
+        low, high = float(self.low[interval]), float(self.high[interval])
+        if math.isinf(high):
+            return 2 * low if low > 0 else 1.0
+        return (low + high) / 2
+
+
+class Margins(NamedTuple):
+    """How each sample stands between the target classes and the rest, every field (N,)."""
+
+    gap: Floats
+    """Best other logit minus best target logit; the sample is predicted a target where it is negative."""
+    right_in: Bools
+    """Right if predicted a target."""
+    right_out: Bools
+    """Right if not."""
+    was_in: Bools
+    """Predicted a target; decides where the gap is 0."""
+    was_right: Bools
+    """The original has it right."""
+    is_target: Bools
+
+    def moved(self, addition: Floats) -> Margins:
+        """The margins with ``addition`` (N,) on the target logits; what counts as lost stays the same."""
+        gap = self.gap - addition
+        return self._replace(gap=gap, was_in=gap < 0)
+
+
+def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Bools | None = None) -> Margins:
+    """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) is the original's, if another net's."""
+    columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
+    best_other, other = logits.index_fill(1, columns, -torch.inf).max(1)
+    best_target, which = logits[:, columns].max(1)
+    before = logits.argmax(1)
+    fields = (
+        best_other.double() - best_target.double(),
+        columns[which] == labels,
+        other == labels,
+        torch.isin(before, columns),
+        before == labels,
+        torch.isin(labels, columns),
+    )
+    found = Margins(*(field.cpu().numpy() for field in fields))
+    return found if was_right is None else found._replace(was_right=was_right)
 
 
 def score(logits: Tensor, base: Margins, labels: Tensor) -> Score:
     """Counts of the predictions of ``logits`` (N, C) against ``base``, with labels (N,)."""
-    now, before = logits.argmax(1) == labels, base.was_right
-    return Score(*(int(t.sum()) for t in (now & base.is_target, now, before & ~now, now & ~before)))
+    now = (logits.argmax(1) == labels).cpu().numpy()
+    before = base.was_right
+    return Score(*(int(np.count_nonzero(b)) for b in (now & base.is_target, now, before & ~now, now & ~before)))
 
 
 def feasible(found: Score, samples: int, budget: float, margin: str = "none") -> bool:
@@ -53,95 +110,71 @@ def feasible(found: Score, samples: int, budget: float, margin: str = "none") ->
     In integers: correct >= correct_original - floor(budget * N / 100 + 1e-9). With ``margin`` "1se" the loss plus
     one standard error of the paired difference has to fit instead.
     """
-    return bool(kept(torch.tensor(found.lost), torch.tensor(found.gained), samples, budget, margin))
+    return bool(kept(np.array(found.lost), np.array(found.gained), samples, budget, margin))
 
 
-def kept(lost: Tensor, gained: Tensor, samples: int, budget: float, margin: str) -> Tensor:
-    """`feasible`, elementwise over integer tensors of one shape."""
+def kept(lost: Counts, gained: Counts, samples: int, budget: float, margin: str) -> Bools:
+    """`feasible`, elementwise over integer arrays of one shape."""
     allowed = math.floor(budget * samples / 100 + 1e-9)
     loss = lost - gained
     if margin == "none":
-        return loss <= allowed
-    variance = (lost + gained).double() - loss.double() ** 2 / samples
-    return loss + variance.clamp(min=0).sqrt() <= allowed
+        return np.asarray(loss <= allowed)
+    variance = lost + gained - loss.astype(np.float64) ** 2 / samples
+    return np.asarray(loss + np.sqrt(np.maximum(variance, 0)) <= allowed)
 
 
-class Margins(NamedTuple):
-    """How each sample stands between the target classes and the rest, every field (N,)."""
-
-    gap: Tensor
-    """Best other logit minus best target logit, float64; the sample is predicted a target where it is negative."""
-    right_in: Tensor
-    """Right if predicted a target."""
-    right_out: Tensor
-    """Right if not."""
-    was_in: Tensor
-    was_right: Tensor
-    is_target: Tensor
-
-
-def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Tensor | None = None) -> Margins:
-    """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) bool is the original's, if another net's."""
-    columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
-    others = logits.index_fill(1, columns, -torch.inf)
-    best_other, other = others.max(1)
-    best_target, which = logits[:, columns].max(1)
-    before = logits.argmax(1)
-    return Margins(
-        gap=(best_other - best_target).double(),
-        right_in=columns[which] == labels,
-        right_out=other == labels,
-        was_in=torch.isin(before, columns),
-        was_right=before == labels if was_right is None else was_right,
-        is_target=torch.isin(labels, columns),
-    )
-
-
-def ray_steps(base: Margins, direction: Tensor) -> Steps:
+def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
     """Counts with ``scale * direction`` (N,) added to the target logits, for every scale > 0.
 
     With several targets all their logits get the same addition.
     """
-    gap, speed = base.gap, direction.double()
-    tied = gap == 0
-    inside = (gap < 0) | (tied & (speed > 0)) | (tied & (speed == 0) & base.was_in)
-    moves = ((speed > 0) & (gap > 0)) | ((speed < 0) & (gap < 0))
-    moves &= base.right_in | base.right_out  # wrong either way: no count changes
-    rows = moves.nonzero()[:, 0]
-    at, order = (gap[rows] / speed[rows]).sort()
-    rows = rows[order]
-    sign = torch.where(inside[rows], -1, 1)
+    gap, speed = base.gap, np.asarray(direction, dtype=np.float64)
+    inside = gap < 0
+    tied = np.flatnonzero(gap == 0)
+    inside[tied] = (speed[tied] > 0) | ((speed[tied] == 0) & base.was_in[tied])
+    matters = base.right_in | base.right_out  # wrong either way: no count changes
+    rows = np.flatnonzero((gap * speed > 0) & matters)
+    at = gap[rows] / speed[rows]
+    order = np.argsort(at)
+    at, rows = at[order], rows[order]
+    sign = np.where(inside[rows], -1, 1)
 
-    def path(when_in: Tensor, when_out: Tensor) -> Tensor:
-        start = torch.where(inside, when_in, when_out).sum()[None]
-        change = sign * (when_in[rows].long() - when_out[rows].long())
-        return torch.cat([start, start + change.cumsum(0)])
+    def path(when_in: Bools, when_out: Bools) -> Counts:
+        start = np.count_nonzero(np.where(inside, when_in, when_out))
+        change = sign * (when_in[rows].astype(np.int64) - when_out[rows])
+        return start + np.concatenate(([0], np.cumsum(change)))
 
     correct = path(base.right_in, base.right_out)
     lost = path(base.was_right & ~base.right_in, base.was_right & ~base.right_out)
-    edges = torch.cat([at.new_zeros(1), at, at.new_full((1,), torch.inf)])
     return Steps(
-        low=edges[:-1],
-        high=edges[1:],
+        low=np.concatenate(([0.0], at)),
+        high=np.concatenate((at, [np.inf])),
         hits=path(base.right_in & base.is_target, base.right_out & base.is_target),
         correct=correct,
         lost=lost,
-        gained=correct - base.was_right.sum() + lost,
+        gained=correct - np.count_nonzero(base.was_right) + lost,
     )
 
 
-def best_scale(steps: Steps, samples: int, budget: float, margin: str = "none") -> float | None:
-    """The scale with the highest TA, then OA, within the budget (percentage points), or None if no scale > 0 keeps it.
+def shift_steps(base: Margins) -> tuple[Steps, float]:
+    """Counts for every bias on the target logits, of either sign, as a ray and the offset of its origin.
 
-    It is the midpoint of the first interval with these counts; beyond the last breakpoint, twice that breakpoint.
+    The bias of an interval is its scale minus the offset.
     """
+    offset = max(0.0, -float(base.gap.min())) + 1.0
+    return ray_steps(base.moved(np.full(base.gap.shape, -offset)), np.ones_like(base.gap)), offset
+
+
+def best_interval(steps: Steps, samples: int, budget: float, margin: str = "none") -> int | None:
+    """The first interval with the highest TA, then OA, within the budget (percentage points), or None."""
     good = kept(steps.lost, steps.gained, samples, budget, margin)
     good &= steps.high - steps.low > NARROW * steps.low
-    if not bool(good.any()):
+    if not good.any():
         return None
-    rank = torch.where(good, steps.hits * (samples + 1) + steps.correct, -1)
-    first = int(rank.argmax())
-    low, high = float(steps.low[first]), float(steps.high[first])
-    if math.isinf(high):
-        return 2 * low if low > 0 else 1.0
-    return (low + high) / 2
+    return int(np.argmax(np.where(good, steps.hits * (samples + 1) + steps.correct, -1)))
+
+
+def best_scale(steps: Steps, samples: int, budget: float, margin: str = "none") -> float | None:
+    """The scale of the `best_interval`, or None if no scale > 0 keeps the budget."""
+    interval = best_interval(steps, samples, budget, margin)
+    return None if interval is None else steps.scale(interval)

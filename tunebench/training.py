@@ -33,6 +33,11 @@ def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 6
             done += 1
 
 
+def limited(steps: int, samples: int, batch_size: int = 64) -> int:
+    """``steps``, but at most ten epochs over ``samples``: on small data more only costs time."""
+    return min(steps, 10 * -(-samples // batch_size))
+
+
 def sgd(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from torch import nn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import Loss, fine_tune, minibatches
+from tunebench.training import Loss, fine_tune, limited, minibatches
 
 SCHEDULE: dict[str, BaseDistribution] = {
     "lr_multiplier": FloatDistribution(0.03, 3.0, log=True),
@@ -39,7 +39,7 @@ class FineTuning(Tuner):
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> nn.Module:
         """A fine-tuned copy; the order of the batches depends on ``task.seed`` alone."""
         model = copy.deepcopy(task.model)
-        batches = minibatches(task.x_train, task.y_train, params["steps"], task.seed)
+        batches = minibatches(task.x_train, task.y_train, limited(params["steps"], len(task.y_train)), task.seed)
         lr = params["lr_multiplier"] * task.learning_rate
         fine_tune(model, batches, self.loss(task, params), lr, task.seed)
         return model

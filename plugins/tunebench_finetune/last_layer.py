@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from torch import Tensor, nn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import fine_tune
+from tunebench.training import fine_tune, limited
 
 BATCH_SIZE = 64
 
@@ -53,7 +53,8 @@ class LastLayer(Tuner):
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Tensor) -> nn.Module:
         """A copy in which only the output layer has changed."""
         model = copy.deepcopy(task.model)
-        rows = oversampled_rows(task.y_train, task.targets, params["rate"], params["steps"], task.seed)
+        steps = limited(params["steps"], len(task.y_train))
+        rows = oversampled_rows(task.y_train, task.targets, params["rate"], steps, task.seed)
         batches = ((prepared.index_select(0, part), task.y_train.index_select(0, part)) for part in rows)
         head = nn.Sequential(output_layer(model))
         lr = params["lr_multiplier"] * task.learning_rate

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunebench import TuningTask
-from tunebench.training import fine_tune, minibatches
+from tunebench.training import fine_tune, limited, minibatches
 from tunebench_pruning.masks import linear_parameters, zero_out
 
 Batch = tuple[Tensor, Tensor]
@@ -26,7 +26,9 @@ def class_weighted_fine_tune(
     """
     weight = torch.ones(task.classes, device=task.device)
     weight[list(task.targets)] = params["lambda"]
-    batches: Iterable[Batch] = minibatches(task.x_train, task.y_train, params["steps"], task.seed)
+    batches: Iterable[Batch] = minibatches(
+        task.x_train, task.y_train, limited(params["steps"], len(task.y_train)), task.seed
+    )
     if pruned is not None:
         batches = held_at_zero(batches, linear_parameters(model), pruned)
     loss = partial(F.cross_entropy, weight=weight)
