@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -72,8 +73,7 @@ class Prober:
         base = margins(self.seen.logits, self.labels, self.task.targets)
         direction = self.seen.hidden @ edit.weight[self.task.target] + edit.bias[self.task.target]
         steps = ray_steps(base, direction)
-        at = torch.searchsorted(steps.high, torch.tensor(scales, dtype=torch.float64), right=True)
-        at = at.clamp(max=len(steps.high) - 1)
+        at = np.minimum(np.searchsorted(steps.high, np.asarray(scales), side="right"), len(steps.high) - 1)
         ta, oa = steps.hits[at] / int(base.is_target.sum()), steps.correct[at] / len(self.labels)
         return ta.tolist(), oa.tolist()
 
