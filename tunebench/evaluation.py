@@ -25,7 +25,7 @@ from tunebench.models import ModelSpec, find_model
 from tunebench.originals import data_folder, ensure_original, materialise
 from tunebench.plugins import Registry, load_registry
 from tunebench.predictions import pack
-from tunebench.provenance import provenance
+from tunebench.provenance import THREADS, provenance
 from tunebench.records import Damaged, check_record, printable
 from tunebench.search import Selection, search
 from tunebench.selection import Candidate
@@ -38,7 +38,7 @@ PROBE_ROWS = 8
 
 def run_cell(job: Job) -> Record:
     """Compute one cell; whatever the tuner does short of ending the process becomes the record's status."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     origin = provenance(job)
     try:
         registry = load_registry(job.plugins, only=job.owners)
@@ -90,7 +90,7 @@ def ready(job: Job) -> bool:
 
 def make_ready(job: Job) -> None:
     """Open the data and train the original, as another machine than the one that started the run has to."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     registry, key = load_registry(job.plugins), job.original
     if not data_folder(key.data).is_dir():
         dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))

@@ -3,11 +3,12 @@
 import contextlib
 import importlib
 
-from tunebench import evaluation, latency, originals, plugins, provenance
+from tunebench import cells, evaluation, latency, originals, plugins, provenance
 
 with contextlib.suppress(ImportError):
     importlib.import_module("numba")  # half a second, and several tuners want it
 
+cells.library_versions()
 provenance.host()
 plugins.installed()
 

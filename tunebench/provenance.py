@@ -11,13 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from tunebench.cells import Job
 from tunebench.originals import OriginalKey, data_folder
 from tunebench.tasks import task_seed
 
+THREADS = 1
+"""Of every cell's numerics, whatever the machine: figures must not depend on it."""
 PACKAGES = ("tunebench", "torch", "torchvision", "numpy", "optuna", "pluggy", "numba")
 
 
@@ -25,7 +26,7 @@ def provenance(job: Job) -> dict[str, Any]:
     """Everything about a cell's origin that is worth keeping; none of it decides whether the cell is reused."""
     return {
         **host(),
-        "threads": torch.get_num_threads(),
+        "threads": THREADS,
         "device": job.device,
         "data": job.original.data,
         "original": weights_checksum(job.original),
