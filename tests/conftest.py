@@ -59,6 +59,12 @@ def tunebench():
 
 
 @pytest.fixture(scope="session")
+def digits_command() -> tuple[str, ...]:
+    """The command behind `digits_run`, without -j and -o."""
+    return RUN
+
+
+@pytest.fixture(scope="session")
 def digits_run(own_cache, tmp_path_factory) -> Path:
     """The folder of one real run: digits, model1, 2 seeds, 3 trials, five tuners; read it, never write into it."""
     out = tmp_path_factory.mktemp("runs") / "digits"
