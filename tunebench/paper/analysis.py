@@ -72,9 +72,9 @@ class Prober:
         """TA and OA at every scale, exactly (`tunebench.tradeoff.ray_steps`)."""
         base = margins(self.seen.logits, self.labels, self.task.targets)
         direction = self.seen.hidden @ edit.weight[self.task.target] + edit.bias[self.task.target]
-        steps = ray_steps(base, direction)
-        at = np.minimum(np.searchsorted(steps.high, np.asarray(scales), side="right"), len(steps.high) - 1)
-        ta, oa = steps.hits[at] / int(base.is_target.sum()), steps.correct[at] / len(self.labels)
+        steps = ray_steps(base, direction.numpy())
+        at = np.searchsorted(steps.high, np.asarray(scales, dtype=np.float64), side="right")
+        ta, oa = steps.hits[at] / np.count_nonzero(base.is_target), steps.correct[at] / len(self.labels)
         return ta.tolist(), oa.tolist()
 
 
