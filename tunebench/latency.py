@@ -21,7 +21,9 @@ from tunebench.tradeoff import Score
 from tunebench.tuner import LogitEdit, TuningTask
 
 BATCH = 256
-ROUNDS = 15
+ROUNDS = 150
+ROUND_SECONDS = 1e-4
+"""Many short rounds instead of few long ones: most then fit between two interruptions by other processes."""
 
 
 def time_cell(job: Job, record: Record) -> dict[str, Any]:
@@ -70,9 +72,12 @@ def in_turn(tuned: nn.Module, original: nn.Module, x: Tensor) -> tuple[float, fl
     """Median microseconds of ``tuned(x)``, and the median over rounds of its ratio to ``original(x)``."""
     timers = [Timer("model(x)", globals={"model": m, "x": x}, num_threads=1) for m in (tuned, original)]
     with torch.inference_mode():
-        number = max(10, int(1e-3 / timers[1].timeit(10).mean))
+        seconds = timers[1].timeit(10).mean
+        number = max(1, int(ROUND_SECONDS / seconds))
         rounds = []
-        for turn in range(ROUNDS):
+        for turn in range(
+            min(ROUNDS, max(15, int(1 / (number * seconds))))
+        ):  # a second or so, however slow the network
             order = (0, 1) if turn % 2 else (1, 0)  # who goes first takes turns too
             times = {which: timers[which].timeit(number).mean for which in order}
             rounds.append((times[0], times[1]))

@@ -173,7 +173,7 @@ OK = fields(
     regret=optional(integer(-LARGEST)),
     tune_seconds=SECONDS,
     selected_on=one_of("validation", "test"),
-    history=listing(fields(trial=COUNT, params=PARAMS)),
+    history=listing(fields(trial=COUNT, params=PARAMS, score=listing(COUNT))),
 )
 TIMES_OK = fields(
     latency_us=SECONDS, latency_ratio=number(0, 1e9), latency_batch_us=SECONDS, latency_batch_ratio=number(0, 1e9)
