@@ -74,10 +74,9 @@ def in_turn(tuned: nn.Module, original: nn.Module, x: Tensor) -> tuple[float, fl
     with torch.inference_mode():
         seconds = timers[1].timeit(10).mean
         number = max(1, int(ROUND_SECONDS / seconds))
+        turns = min(ROUNDS, max(15, int(1 / (number * seconds))))  # two seconds or so, unless the network is very slow
         rounds = []
-        for turn in range(
-            min(ROUNDS, max(15, int(1 / (number * seconds))))
-        ):  # a second or so, however slow the network
+        for turn in range(turns):
             order = (0, 1) if turn % 2 else (1, 0)  # who goes first takes turns too
             times = {which: timers[which].timeit(number).mean for which in order}
             rounds.append((times[0], times[1]))
