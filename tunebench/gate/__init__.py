@@ -1,0 +1,7 @@
+"""Regression gates: a run held against a baseline; imports no torch and writes nothing."""
+
+from tunebench.gate.comparison import INCOMPLETE, REGRESSION, Change, Verdict, compare
+from tunebench.gate.limits import DEFAULT_LIMITS, Limit
+from tunebench.gate.table import render
+
+__all__ = ["DEFAULT_LIMITS", "INCOMPLETE", "REGRESSION", "Change", "Limit", "Verdict", "compare", "render"]
