@@ -15,9 +15,10 @@ LAYERS = """
 errors
 naming tuner hookspecs torchvision_compat isolation
 metrics suite cache targets training activations tradeoff statistics
-predictions cost edits plugins datasets models calibration
+predictions cost edits plugins datasets models calibration comparison
 originals
-tasks search
+tasks selection
+search
 cells
 records
 store
@@ -30,7 +31,7 @@ cluster
 runner
 leaderboard merge
 report
-gate paper testing pytest_plugin
+gate paper testing pytest_plugin scaffolding
 cli
 """
 """Modules and subpackages; each imports only from lines above its own (DESIGN, "Layers")."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,11 @@ from typing import Any
 import numpy as np
 
 from tunebench.cells import STATUSES, Cell, differences, inputs_of
+from tunebench.comparison import Block, Row, compare, place_of
 from tunebench.errors import StoreError
-from tunebench.predictions import predictions_of
-from tunebench.statistics import area, interval, pairwise, tie_groups
+from tunebench.statistics import area, rank_test
 from tunebench.store import Damaged, Store
 from tunebench.suite import BUDGETS
-
-Row = dict[str, Any]
-Block = tuple[str, str, str]
-"""Data set, model, target: what tuners are compared within."""
 
 COLUMNS = (
     "dataset", "model", "target", "tuner", "status", "seeds", "seeds_planned", "ta", "ta_low", "ta_high", "ta_gain",
@@ -41,32 +37,73 @@ class Leaderboard:
     rows: list[Row]
     curves: list[Row]
     pairs: list[Row]
+    across: Row
+    """Friedman's test over all blocks, see `tunebench.statistics.rank_test`."""
     notes: list[str]
 
 
 def build(out: Path) -> Leaderboard:
     """The leaderboard of a run folder; StoreError when there is no run in it."""
-    store = Store(out)
-    lock = store.lock()
-    if lock is None:
-        raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
+    store, lock = opened(out)
     suite = lock["suite"]
     notes: list[str] = []
     records, times = read_records(store, lock["inputs"], notes)
     budget = str(float(suite["budget"]))
     rows, curves, pairs = [], [], []
     for block in planned_blocks(lock):
-        by_tuner = {
-            tuner: [records[cell] for seed in range(suite["seeds"]) if (cell := Cell(*block, tuner, seed)) in records]
-            for tuner in lock["tuners"]
-        }
+        by_tuner = tuners_of(block, lock, records)
         mine = [row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()]
-        complete = {row["tuner"]: by_tuner[row["tuner"]] for row in mine if row["status"] == "ok" and full(row)}
+        complete = {tuner: found for tuner, found in by_tuner.items() if all_ok(found, suite["seeds"])}
         pairs += compare(block, mine, complete, budget)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
     notes += remarks(rows, suite)
-    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, notes)
+    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes)
+
+
+def complete_blocks(out: Path) -> Iterator[tuple[Block, dict[str, list[Row]]]]:
+    """The records of a run, by block and tuner, seeds in order; only tuners whose cells are all there and ok."""
+    store, lock = opened(out)
+    records, _ = read_records(store, lock["inputs"], [])
+    for block in planned_blocks(lock):
+        by_tuner = tuners_of(block, lock, records)
+        yield block, {tuner: found for tuner, found in by_tuner.items() if all_ok(found, lock["suite"]["seeds"])}
+
+
+def opened(out: Path) -> tuple[Store, Row]:
+    """The store of a run folder and its lock; StoreError when there is no run in it."""
+    store = Store(out)
+    lock = store.lock()
+    if lock is None:
+        raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
+    return store, lock
+
+
+def tuners_of(block: Block, lock: Row, records: dict[Cell, Row]) -> dict[str, list[Row]]:
+    """The records of one block by tuner, seeds in order."""
+    seeds = range(lock["suite"]["seeds"])
+    return {
+        tuner: [records[cell] for seed in seeds if (cell := Cell(*block, tuner, seed)) in records]
+        for tuner in lock["tuners"]
+    }
+
+
+def all_ok(records: Sequence[Row], planned: int) -> bool:
+    """Whether every planned seed is there and ok: only such rows are ranked."""
+    return len(records) == planned and all(record["status"] == "ok" for record in records)
+
+
+def ranked_across(rows: Sequence[Row]) -> Row:
+    """Friedman's test of TA over the blocks in which every tuner is ranked; without a p, why there is none."""
+    blocks: dict[Any, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        blocks[row["dataset"], row["model"], row["target"]][row["tuner"]] = row["ta"] if row["rank"] else np.nan
+    tuners = sorted({row["tuner"] for row in rows})
+    scores = [[found.get(tuner, np.nan) for tuner in tuners] for found in blocks.values()]
+    usable = [line for line in scores if not np.isnan(line).any()]
+    test = rank_test(np.array(usable).reshape(len(usable), len(tuners)))
+    ranks = dict(zip(tuners, test.mean_ranks, strict=False))
+    return {"blocks": len(usable), "p": test.p, "reason": test.reason, "mean_ranks": ranks}
 
 
 def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
@@ -117,11 +154,6 @@ def measured_times(store: Store, cell: Cell) -> Row | None:
 def planned_blocks(lock: Row) -> list[Block]:
     """Every data set x model x target of the run."""
     return [(*place.rsplit("/", 1), target) for place, targets in lock["targets"].items() for target in targets]
-
-
-def place_of(block: Block) -> Row:
-    """The columns that name a block."""
-    return dict(zip(("dataset", "model", "target"), block, strict=True))
 
 
 def full(row: Row) -> bool:
@@ -198,84 +230,6 @@ def area_of(records: Sequence[Row], variant: str) -> float:
         mean(gains([record["points"][variant][str(b)]["test"] for record in records], originals, "ta")) for b in BUDGETS
     ]
     return area(BUDGETS, heights)
-
-
-def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> list[Row]:
-    """Fill in intervals, ranks and tie groups of the complete rows; returns every pairwise comparison.
-
-    Plain and shifted variants are ranked separately.
-    """
-    pairs: list[Row] = []
-    if not complete:
-        return pairs
-    by_tuner = {row["tuner"]: row for row in rows}
-    tuners = sorted(complete)
-    targets = [int(part) for part in block[2].split("+")]
-    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
-        correct, original, labels = correctness(tuners, complete, variant, budget)
-        order = sorted(range(len(tuners)), key=lambda i: (-by_tuner[tuners[i]]["ta" + suffix], tuners[i]))
-        ta = [round(by_tuner[tuners[i]]["ta" + suffix], 12) for i in order]
-        for place, i in enumerate(order):
-            by_tuner[tuners[i]]["rank" + suffix] = 1 + ta.index(ta[place])
-        on_ta, on_oa = (pairwise(correct, labels, which) for which in (targets, None))
-        if on_ta is None or on_oa is None:
-            continue
-        for i, letters in zip(order, tie_groups(order, on_ta.p_holm), strict=True):
-            by_tuner[tuners[i]]["group" + suffix] = letters
-        for i in range(len(tuners)):
-            for j in range(i + 1, len(tuners)):
-                pairs.append(
-                    place_of(block)
-                    | {
-                        "variant": variant,
-                        "tuner_a": tuners[i],
-                        "tuner_b": tuners[j],
-                        "ta_difference": float(on_ta.difference[i, j]),
-                        "ta_low": float(on_ta.low[i, j]),
-                        "ta_high": float(on_ta.high[i, j]),
-                        "ta_p_holm": float(on_ta.p_holm[i, j]),
-                        "oa_difference": float(on_oa.difference[i, j]),
-                        "oa_p_holm": float(on_oa.p_holm[i, j]),
-                    }
-                )
-        if variant == "plain":
-            add_intervals(by_tuner, tuners, np.concatenate([correct, original[None]]), labels, targets)
-    return pairs
-
-
-def add_intervals(
-    by_tuner: dict[str, Row], tuners: Sequence[str], correct: Any, labels: Any, targets: Sequence[int]
-) -> None:
-    """95 % intervals of TA and of its gain over the original, which is the last of ``correct`` (T + 1, S, N)."""
-    level = interval(correct, labels, targets)
-    against = pairwise(correct, labels, targets)
-    assert level is not None
-    assert against is not None
-    gain = against.gains(len(tuners))
-    for i, tuner in enumerate(tuners):
-        by_tuner[tuner] |= {
-            "ta_low": float(level.low[i]),
-            "ta_high": float(level.high[i]),
-            "ta_gain_low": float(gain.low[i]),
-            "ta_gain_high": float(gain.high[i]),
-        }
-
-
-def correctness(
-    tuners: Sequence[str], complete: dict[str, list[Row]], variant: str, budget: str
-) -> tuple[Any, Any, Any]:
-    """Whether each tuner (T, S, N) and each seed's original (S, N) is right on each test image; labels (N,)."""
-    tuned, untuned = [], []
-    labels: Any = None
-    for tuner in tuners:
-        seeds = []
-        for record in complete[tuner]:
-            labels, original, predictions = predictions_of(record, variant, budget)
-            seeds.append(predictions == labels)
-            if tuner == tuners[0]:
-                untuned.append(original == labels)
-        tuned.append(seeds)
-    return np.array(tuned), np.array(untuned), labels
 
 
 def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:

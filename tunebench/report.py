@@ -69,6 +69,7 @@ def as_json(board: Leaderboard) -> str:
         "rows": board.rows,
         "curves": board.curves,
         "pairs": board.pairs,
+        "across": board.across,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
