@@ -16,7 +16,7 @@ errors
 naming tuner hookspecs torchvision_compat isolation
 metrics suite cache targets training activations tradeoff statistics
 predictions cost edits plugins datasets models calibration comparison
-originals
+originals comparison
 tasks selection
 search
 cells
