@@ -280,10 +280,13 @@ def given_up(future: Future[Any], job: Job, *, killed_for_memory: bool) -> Recor
 def time_cells(
     jobs: Sequence[Job], store: Store, engine: LocalEngine, observer: Observer, options: RunOptions, timeout: float
 ) -> None:
-    """Measure latency of every ok cell that has no measurement yet, one after the other on an idle machine."""
+    """Measure what has no latency yet, one cell after the other on an idle machine.
+
+    Only the first seed of every row: latency belongs to the architecture, and a fine-tuned cell has to be tuned again.
+    """
     todo: deque[tuple[Job, Record]] = deque()
     for job in jobs:
-        record = good_record(job, store)
+        record = good_record(job, store) if job.cell.seed == 0 else None
         if record is not None and not timed(store, job, options):
             todo.append((job, record))
     if not todo:
