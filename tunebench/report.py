@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabulate
 
-from tunebench.leaderboard import COLUMNS, Leaderboard, Row
+from tunebench.comparison import Row
+from tunebench.leaderboard import COLUMNS, Leaderboard
 from tunebench.store import write_text
+
+if TYPE_CHECKING:
+    import pandas
 
 tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their own to fit 80 columns
 SCHEMA = 1
@@ -52,11 +54,14 @@ def write_files(board: Leaderboard, out: Path) -> None:
 
 def as_csv(board: Leaderboard) -> str:
     """One line per row; fractions, empty where there is no figure."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(board.rows)
-    return buffer.getvalue()
+    return str(frame(board).to_csv(index=False, lineterminator="\n"))
+
+
+def frame(board: Leaderboard) -> pandas.DataFrame:
+    """The rows as a pandas table with the columns of leaderboard.csv, for notebooks."""
+    import pandas
+
+    return pandas.DataFrame(board.rows, columns=list(COLUMNS), dtype=object)
 
 
 def as_json(board: Leaderboard) -> str:
