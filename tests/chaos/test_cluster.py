@@ -1,0 +1,71 @@
+"""A real dask scheduler with two worker processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from helpers import GRID, family, figures, finish, start, survivors
+
+pytest.importorskip("distributed")
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers with caches of their own; the address and the workers' processes."""
+    port = free_port()
+
+    def dask(*args, cache):
+        command = [sys.executable, "-m", "dask", *args]
+        surroundings = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / cache)}
+        log = (tmp_path / f"{cache}.log").open("w")
+        return psutil.Popen(command, env=surroundings, stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path)
+
+    scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", cache="scheduler")
+    workers = [
+        dask("worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard", cache=f"worker-{number}")
+        for number in range(2)
+    ]
+    yield f"dask://127.0.0.1:{port}", workers
+    processes = [scheduler, *workers]
+    processes += [child for process in processes for child in family(process)]
+    for process in processes:
+        if process.is_running():
+            process.kill()
+    assert survivors(processes) == []
+
+
+def test_one_of_two_workers_is_killed(cluster, tmp_path):
+    """A worker machine that vanishes in the middle costs retries: the run completes with the figures of a local one.
+
+    Workers start with empty caches: they open the data and train the originals themselves.
+    """
+    address, workers = cluster
+    finish(*GRID, "-o", tmp_path / "local", cache=tmp_path / "cache")
+    out = tmp_path / "out"
+    process = start(*GRID, "-o", out, "--executor", address, cache=tmp_path / "cache")
+    while not list(out.glob("cells/**/*.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    machine = [workers[0], *family(workers[0])]
+    for part in machine:  # the nanny first, so that nothing restarts
+        part.kill()
+    _, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    assert figures(out) == figures(tmp_path / "local")
+    assert len(list(out.glob("cells/**/*.json"))) == 16
+    assert list((tmp_path / "worker-1" / "tunebench" / "originals").iterdir())
+    shutil.rmtree(out)
