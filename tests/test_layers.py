@@ -29,7 +29,7 @@ preload
 engines
 cluster
 runner
-leaderboard merge
+leaderboard merge advice
 report
 gate paper testing pytest_plugin scaffolding
 cli

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
+from tunebench.advice import advise
 from tunebench.comparison import Row
 from tunebench.leaderboard import COLUMNS, Leaderboard
 from tunebench.store import write_text
@@ -84,10 +85,36 @@ def as_table(board: Leaderboard) -> str:
     return sections(board, SHORT, "simple", lambda title: f"{title}\n", str)
 
 
+def advice_table(board: Leaderboard, tablefmt: str) -> str:
+    """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
+    advice = advise(board.curves)
+    if not advice:
+        return ""
+    lines = [
+        [
+            f"{a['budget']:g}",
+            a["first"],
+            points(a["ta_gain"]),
+            points(-a["oa_loss"]),
+            f"{100 * a['over_budget']:.0f} %",
+            a["second"],
+            points(-a["behind"]),
+            f"{a['ahead']} of {a['blocks']}",
+        ]
+        for a in advice
+    ]
+    headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
+    sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
+    return str(tabulate.tabulate(lines, headers, tablefmt=tablefmt, disable_numparse=True, colalign=sides))
+
+
 def as_markdown(board: Leaderboard) -> str:
     """Full tables with a legend."""
     body = sections(board, LONG, "github", lambda title: f"## {title}\n", escape_markdown)
-    return f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget: {board.budget:g} points.\n\n{LEGEND}\n\n{body}"
+    advice = advice_table(board, "github")
+    pick = f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
+    head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
+    return f"{head}\n\n{pick}{LEGEND}\n\n{body}"
 
 
 def as_latex(board: Leaderboard) -> str:
