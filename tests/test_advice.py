@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunebench.advice import advise
+from tunebench.advice import AVERAGED, advise, summarise
 
 
 def curve(tuner, target, ta_gain, variant="plain", budget=0.2):
@@ -49,3 +49,12 @@ def test_every_budget_has_its_own_pick():
 def test_one_tuner_is_no_choice():
     """With fewer than two complete variants there is nothing to advise."""
     assert advise([curve("a", "1", 0.1)]) == []
+
+
+def test_means_weigh_every_block_the_same():
+    """A tuner's line is the mean over blocks; one that is not ranked in every block has no line."""
+    row = dict.fromkeys(AVERAGED, 1.0) | {"dataset": "d", "model": "m"}
+    rows = [row | {"tuner": "a", "target": t, "ta_gain": g, "latency_ratio": None} for t, g in (("1", 0.0), ("2", 3.0))]
+    rows += [row | {"tuner": "b", "target": "1"}, row | {"tuner": "b", "target": "2", "rank": None}]
+    (line,) = summarise(rows)
+    assert (line["tuner"], line["ta_gain"], line["latency_ratio"]) == ("a", 1.5, None)

@@ -1,4 +1,4 @@
-"""Which tuner to pick at which OA budget, averaged over the blocks of a run; no torch."""
+"""Over all blocks of a run: every tuner's means, and which one to pick at which OA budget; no torch."""
 
 from __future__ import annotations
 
@@ -43,6 +43,37 @@ def advise(curves: Iterable[Row]) -> list[Row]:
             }
         )
     return advice
+
+
+AVERAGED = (
+    "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "rank",
+    "rank_shifted", "tune_seconds", "latency_ratio",
+)  # fmt: skip
+"""Columns of a leaderboard whose means over blocks `summarise` gives."""
+
+
+def summarise(rows: Sequence[Row]) -> list[Row]:
+    """Means over all blocks of `AVERAGED`, best mean TA gain first; only tuners that are ranked in every block.
+
+    Every block weighs the same. A time or latency that some block lacks is None.
+    """
+    blocks = {(row["dataset"], row["model"], row["target"]) for row in rows}
+    by_tuner: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["rank"] is not None:
+            by_tuner[row["tuner"]].append(row)
+    summary = []
+    for tuner, mine in by_tuner.items():
+        if len(mine) == len(blocks):
+            means = {name: mean_or_none([row[name] for row in mine]) for name in AVERAGED}
+            summary.append({"tuner": tuner, "blocks": len(blocks), **means})
+    return sorted(summary, key=lambda row: (-row["ta_gain"], row["tuner"]))
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """Mean, or None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
 
 
 def column(rows: Sequence[Row], name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

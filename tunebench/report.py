@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
-from tunebench.advice import advise
+from tunebench.advice import advise, summarise
 from tunebench.comparison import Row
 from tunebench.leaderboard import COLUMNS, Leaderboard
 from tunebench.store import write_text
@@ -85,6 +85,21 @@ def as_table(board: Leaderboard) -> str:
     return sections(board, SHORT, "simple", lambda title: f"{title}\n", str)
 
 
+def summary_table(board: Leaderboard, tablefmt: str) -> str:
+    """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
+    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
+               "rank_shifted", "tune_seconds"]  # fmt: skip
+    rows = summarise(board.rows)
+    if not rows:
+        return ""
+    ranks = {"rank": lambda v: f"{v:.1f}", "rank_shifted": lambda v: f"{v:.1f}"}
+    formats: dict[str, Callable[[Any], str]] = {**FORMATS, **ranks}
+    lines = [[formats.get(name, str)(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
+    names = {**HEADINGS, "rank": "mean rank", "rank_shifted": "shifted rank"}
+    headers = [names.get(name, name) for name in columns]
+    return str(tabulate.tabulate(lines, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns)))
+
+
 def advice_table(board: Leaderboard, tablefmt: str) -> str:
     """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
     advice = advise(board.curves)
@@ -111,8 +126,9 @@ def advice_table(board: Leaderboard, tablefmt: str) -> str:
 def as_markdown(board: Leaderboard) -> str:
     """Full tables with a legend."""
     body = sections(board, LONG, "github", lambda title: f"## {title}\n", escape_markdown)
-    advice = advice_table(board, "github")
-    pick = f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
+    summary, advice = summary_table(board, "github"), advice_table(board, "github")
+    pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
+    pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
     head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
     return f"{head}\n\n{pick}{LEGEND}\n\n{body}"
 
