@@ -299,6 +299,19 @@ def test_cells_of_other_inputs_are_not_averaged(digits_run, tmp_path):
     assert any("1 cells from other inputs: tuner: 000000000... ->" in note for note in board.notes)
 
 
+def test_originals_of_other_machines_are_told(digits_run, tmp_path):
+    """When two machines trained one original to different weights, the leaderboard says so."""
+    out = tmp_path / "out"
+    shutil.copytree(digits_run, out)
+    store = Store(out)
+    cell = next(cell for cell, _ in store.cells() if cell.seed == 1)
+    record = store.get("cells", cell)
+    store.put("cells", cell, {**record, "provenance": {**record["provenance"], "original": "f" * 64}})
+    notes = leaderboard.build(out).notes
+    assert any(note.startswith("digits model1 seed 1: machines trained 2 different originals") for note in notes)
+    assert not any(note.startswith("digits model1 seed 0: machines") for note in notes)
+
+
 def disk_full(*_):
     """Stands in for a write when no space is left."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

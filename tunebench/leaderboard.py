@@ -131,8 +131,22 @@ def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell
         measured = measured_times(store, cell)
         if measured is not None and measured["key"] == record["key"] and measured["status"] == "ok":
             times[cell] = measured
+    notes += unlike_originals(records)
     notes += [f"not counted, {count} cells from other inputs: {what}" for what, count in sorted(outdated.items())]
     return records, times
+
+
+def unlike_originals(records: dict[Cell, Row]) -> list[str]:
+    """A remark for every network whose cells were not all computed from the same weights: machines can differ."""
+    weights: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for cell, record in records.items():
+        weights[cell.dataset, cell.model, cell.seed].add(str(record["provenance"].get("original")))
+    return [
+        f"{dataset} {model} seed {seed}: machines trained {len(found)} different originals, so its cells are not "
+        "paired; share one cache and run again"
+        for (dataset, model, seed), found in sorted(weights.items())
+        if len(found) > 1
+    ]
 
 
 def changes(record: Row, cell: Cell, common: Row) -> list[str] | None:

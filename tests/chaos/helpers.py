@@ -51,9 +51,14 @@ def family(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def survivors(processes: list[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
-    """Those of ``processes`` that are still there after a while."""
-    return psutil.wait_procs(processes, timeout=seconds)[1]
+def survivors(processes: list[psutil.Process], seconds: float = 120) -> list[str]:
+    """Command lines of those ``processes`` that are still there after a while.
+
+    A server of workers that is still importing torch when its parent is killed ends only after that: in seconds, or
+    in a minute on a machine that is busy with other things.
+    """
+    alive = psutil.wait_procs(processes, timeout=seconds)[1]
+    return [" ".join(process.cmdline()) for process in alive if process.is_running()]
 
 
 def figures(out: Path) -> list[dict[str, str]]:
