@@ -197,6 +197,6 @@ def test_conformance_class_runs_and_fails_in_a_project_of_its_own(pytester):
                 return Bad()
         """
     )
-    done = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-rf")
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rf")
     done.assert_outcomes(passed=len(CHECKS) - 1, failed=1)
     done.stdout.fnmatch_lines("FAILED *::TestBad::test_conformance*global-rng*")
