@@ -14,7 +14,7 @@ from tunebench.scaffolding import FILES, render
 from tunebench.suite import load_suite
 from tunebench.testing import Subject, run_checks
 
-EXAMPLE = Path(__file__).parent / "example_plugin"
+EXAMPLE = Path(__file__).parents[1] / "docs" / "example_plugin"
 
 
 def test_writes_a_package(tunebench, tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ def test_first_tuner_takes_ten_lines():
 
 def test_tutorial_ends_with_the_example_package():
     """The edited tuner of the tutorial is the finished example's."""
-    example = Path(__file__).parent / "example_plugin" / "mean_difference.py"
+    example = Path(__file__).parents[1] / "docs" / "example_plugin" / "mean_difference.py"
     assert SAVED[1].text == example.read_text("utf-8")
 
 

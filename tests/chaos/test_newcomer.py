@@ -30,7 +30,7 @@ def wheels(tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, work / "source" / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, work / "source")
-    shutil.copytree(ROOT / "tests" / "example_plugin", work / "example", ignore=ignored)
+    shutil.copytree(ROOT / "docs" / "example_plugin", work / "example", ignore=ignored)
     for source in ("source", "example"):
         pip = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(work / "dist"), str(work / source)]
         subprocess.run(pip, check=True, env={**os.environ, **PIP})
