@@ -15,7 +15,7 @@ from conftest import run_command
 from pebble import ProcessExpired
 
 from tunebench import UsageError, plan, runner
-from tunebench.cluster import open_engine
+from tunebench.cluster import DaskEngine, open_engine
 from tunebench.engines import LocalEngine
 from tunebench.evaluation import failure, record_of
 from tunebench.provenance import provenance
@@ -176,6 +176,23 @@ def test_a_silent_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr("tunebench.cluster.PATIENCE", 1)
     with pytest.raises(UsageError, match=r"dask://127.0.0.1:1: no dask scheduler answers there"):
         open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
+
+
+def test_a_lost_scheduler_ends_the_run():
+    """A scheduler that is gone is no failure of cells: the run ends in one line, and closing the engine is quiet."""
+
+    class Gone:
+        status = "closed"
+
+        def close(self):
+            raise OSError("no connection")
+
+    engine = object.__new__(DaskEngine)
+    engine.client = engine.executor = Gone()
+    for use in (lambda: engine.workers, lambda: engine.submit(slow, 0, None)):
+        with pytest.raises(UsageError, match="the dask scheduler is gone; start it again"):
+            use()
+    engine.close()
 
 
 @pytest.mark.parametrize(("text", "size"), [("500M", 500 * 2**20), ("2g", 2**31), ("1 ", 1), ("3TB", 3 * 2**40)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import multiprocessing
@@ -46,18 +47,28 @@ class DaskEngine:
     @property
     def workers(self) -> int:
         """Twice the threads of the cluster as it is now, so that none waits for work on its way."""
+        self.require_scheduler()
         threads: dict[str, int] = self.client.nthreads()
         return max(1, 2 * sum(threads.values()))
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `tunebench.engines.Engine.submit`; dask itself moves a task whose worker is gone."""
+        self.require_scheduler()
         future: Future[Any] = self.executor.submit(on_worker, function, argument, timeout, self.memory)
         return future
 
     def close(self) -> None:
         """See `tunebench.engines.Engine.close`; cells that run are not waited for."""
-        self.executor.shutdown(wait=False)
-        self.client.close()
+        with contextlib.suppress(Exception):  # whatever a scheduler that is gone makes of it
+            self.executor.shutdown(wait=False)
+            self.client.close()
+
+    def require_scheduler(self) -> None:
+        """UsageError when the scheduler is gone for good: its cells have not failed, they are just not done."""
+        if self.client.status in ("closing", "closed"):
+            raise UsageError(
+                "the dask scheduler is gone; start it again: finished cells are kept, the same command goes on"
+            )
 
 
 def on_worker(function: Callable[[Any], Any], argument: Any, timeout: float | None, memory: int | None) -> Any:
