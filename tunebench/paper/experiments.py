@@ -58,6 +58,7 @@ class Part:
             budget=BUDGET,
             protocol=protocol,
             recipe="paper",
+            timeout="30m",
         )
 
     def folder(self, out: Path, protocol: str) -> Path:
