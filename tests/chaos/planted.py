@@ -24,7 +24,7 @@ class Steady(Tuner):
 
     def tune(self, task, params, prepared):
         """A fixed preference for the target."""
-        return LogitEdit.of_target(task, bias=1.0)
+        return LogitEdit.of_target(task, bias=2.0)
 
 
 class Slow(Tuner):
@@ -65,7 +65,7 @@ class Weaker(Tuner):
 
     def tune(self, task, params, prepared):
         """A preference that raises TA, and once the regression is planted one that hardly does."""
-        return LogitEdit.of_target(task, bias=0.2 if REGRESSED else 1.0)
+        return LogitEdit.of_target(task, bias=0.2 if REGRESSED else 2.0)
 
 
 class Lazy(Tuner):
@@ -75,7 +75,7 @@ class Lazy(Tuner):
 
     def tune(self, task, params, prepared):
         """A preference for the target, or none."""
-        return copy.deepcopy(task.model) if REGRESSED else LogitEdit.of_target(task, bias=1.0)
+        return copy.deepcopy(task.model) if REGRESSED else LogitEdit.of_target(task, bias=2.0)
 
 
 if not REGRESSED:

@@ -41,11 +41,16 @@ def fresh_environment(folder: Path, wheels: list[Path]) -> dict[str, str]:
     """A virtual environment with these wheels; third-party libraries, torch above all, are seen through a .pth file."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    env |= {**PIP, "PATH": f"{folder / 'bin'}{os.pathsep}{env['PATH']}", "XDG_CACHE_HOME": str(folder / "cache")}
+    # Older Pythons put an old setuptools into every environment; the parent's is to build the packages.
+    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "setuptools"], check=True, env=env)
     site = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
     # A plain path: nothing in it is processed, so the editable tunebench of the parent environment stays invisible.
     Path(site.strip(), "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    env |= {**PIP, "PATH": f"{folder / 'bin'}{os.pathsep}{env['PATH']}", "XDG_CACHE_HOME": str(folder / "cache")}
+    script = folder / "bin" / "pytest"
+    script.write_text(f"#!{python}\nimport pytest\n\nraise SystemExit(pytest.console_main())\n")
+    script.chmod(0o755)
     subprocess.run([python, "-m", "pip", "install", "-q", "--force-reinstall", *map(str, wheels)], check=True, env=env)
     return env
 
