@@ -13,7 +13,6 @@ import torch
 
 from tunebench.cli import main
 
-collect_ignore = ["example_plugin"]  # a package of its own; test_new.py installs and tests it
 RUN = (
     "run", "-d", "digits", "-m", "model1", "--seeds", "2", "--trials", "3", "--budget", "1.0", "-q",
     "-t", "original", "-t", "logit-bias", "-t", "smvt-sj", "-t", "random-synapses", "-t", "cw-p",
