@@ -85,7 +85,7 @@ def as_table(board: Leaderboard) -> str:
     return sections(board, SHORT, "simple", lambda title: f"{title}\n", str)
 
 
-def summary_table(board: Leaderboard, tablefmt: str) -> str:
+def summary_table(board: Leaderboard) -> str:
     """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
     columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
                "rank_shifted", "tune_seconds"]  # fmt: skip
@@ -94,13 +94,14 @@ def summary_table(board: Leaderboard, tablefmt: str) -> str:
         return ""
     ranks = {"rank": lambda v: f"{v:.1f}", "rank_shifted": lambda v: f"{v:.1f}"}
     formats: dict[str, Callable[[Any], str]] = {**FORMATS, **ranks}
+    formats["tuner"] = escape_markdown
     lines = [[formats.get(name, str)(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
     names = {**HEADINGS, "rank": "mean rank", "rank_shifted": "shifted rank"}
     headers = [names.get(name, name) for name in columns]
-    return str(tabulate.tabulate(lines, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns)))
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align(columns)))
 
 
-def advice_table(board: Leaderboard, tablefmt: str) -> str:
+def advice_table(board: Leaderboard) -> str:
     """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
     advice = advise(board.curves)
     if not advice:
@@ -108,11 +109,11 @@ def advice_table(board: Leaderboard, tablefmt: str) -> str:
     lines = [
         [
             f"{a['budget']:g}",
-            a["first"],
+            escape_markdown(a["first"]),
             points(a["ta_gain"]),
             points(-a["oa_loss"]),
             f"{100 * a['over_budget']:.0f} %",
-            a["second"],
+            escape_markdown(a["second"]),
             points(-a["behind"]),
             f"{a['ahead']} of {a['blocks']}",
         ]
@@ -120,13 +121,13 @@ def advice_table(board: Leaderboard, tablefmt: str) -> str:
     ]
     headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
     sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
-    return str(tabulate.tabulate(lines, headers, tablefmt=tablefmt, disable_numparse=True, colalign=sides))
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides))
 
 
 def as_markdown(board: Leaderboard) -> str:
     """Full tables with a legend."""
     body = sections(board, LONG, "github", lambda title: f"## {title}\n", escape_markdown)
-    summary, advice = summary_table(board, "github"), advice_table(board, "github")
+    summary, advice = summary_table(board), advice_table(board)
     pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
     pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
     head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
