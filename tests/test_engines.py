@@ -192,6 +192,9 @@ def test_a_lost_scheduler_ends_the_run():
     for use in (lambda: engine.workers, lambda: engine.submit(slow, 0, None)):
         with pytest.raises(UsageError, match="the dask scheduler is gone; start it again"):
             use()
+    Gone.status, Gone.nthreads = "connecting", Gone.close
+    with pytest.raises(UsageError, match="the dask scheduler is gone"):
+        engine.workers  # noqa: B018
     engine.close()
 
 

@@ -19,6 +19,9 @@ PATIENCE = 15
 """Seconds in which the scheduler has to answer and the first worker to be there."""
 
 
+GONE = "the dask scheduler is gone; start it again: finished cells are kept, the same command goes on"
+
+
 class DaskEngine:
     """Runs every cell in a process of its own on some worker of a cluster; ``memory`` is its limit in bytes."""
 
@@ -48,7 +51,10 @@ class DaskEngine:
     def workers(self) -> int:
         """Twice the threads of the cluster as it is now, so that none waits for work on its way."""
         self.require_scheduler()
-        threads: dict[str, int] = self.client.nthreads()
+        try:
+            threads: dict[str, int] = self.client.nthreads()
+        except OSError as exc:
+            raise UsageError(GONE) from exc
         return max(1, 2 * sum(threads.values()))
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
@@ -66,9 +72,7 @@ class DaskEngine:
     def require_scheduler(self) -> None:
         """UsageError when the scheduler is gone for good: its cells have not failed, they are just not done."""
         if self.client.status in ("closing", "closed"):
-            raise UsageError(
-                "the dask scheduler is gone; start it again: finished cells are kept, the same command goes on"
-            )
+            raise UsageError(GONE)
 
 
 def on_worker(function: Callable[[Any], Any], argument: Any, timeout: float | None, memory: int | None) -> Any:
