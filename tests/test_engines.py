@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import deque
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 
 import pytest
 from conftest import run_command
@@ -146,6 +146,17 @@ def test_every_function_has_a_process_of_its_own():
     with pytest.raises(TimeoutError):
         engine.submit(slow, 100, 0.2).result()
     engine.close()
+
+
+def test_closing_is_quiet(capfd):
+    """Functions that end just when the engine is closed leave no traceback on the terminal."""
+    for _ in range(10):
+        engine = LocalEngine(2)
+        futures = [engine.submit(len, (), None) for _ in range(2)]
+        wait(futures, return_when=FIRST_COMPLETED)
+        engine.submit(len, (), None)
+        engine.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_unknown_executors_are_refused(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
 
 import pebble
@@ -61,11 +61,21 @@ class LocalEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        for future in list(self.running):
-            future.cancel()
-        for thread in threading.enumerate():
-            if thread.name == THREAD:  # pebble's, one for each process; it ends when the process has ended
-                thread.join(10)
+        before, threading.excepthook = threading.excepthook, ignore_late_results
+        try:
+            for future in list(self.running):
+                future.cancel()
+            for thread in threading.enumerate():
+                if thread.name == THREAD:  # pebble's, one for each process; it ends when the process has ended
+                    thread.join(10)
+        finally:
+            threading.excepthook = before
+
+
+def ignore_late_results(args: threading.ExceptHookArgs) -> None:
+    """Be quiet about a cell that came to its end just when it was cancelled."""
+    if not issubclass(args.exc_type, InvalidStateError):
+        threading.__excepthook__(args)
 
 
 def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) -> Any:
