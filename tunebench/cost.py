@@ -76,8 +76,9 @@ def cost_of_edit(model: nn.Module, edit: LogitEdit, folded: nn.Module, x: Tensor
     new skip synapse: one parameter, one multiply-accumulate.
     """
     base, stored = cost_of_module(model, x), cost_of_module(folded, x)
-    skips, edits = count_synapses(model, edit, x)
-    params = params_of_edit(model, edit, x)
+    last = last_width(model, x)
+    skips, edits = count_synapses(edit, last)
+    params = base.params + added_params(model, edit, last)
     return Cost(
         params=params,
         flops=base.flops + params - base.params,
@@ -87,28 +88,26 @@ def cost_of_edit(model: nn.Module, edit: LogitEdit, folded: nn.Module, x: Tensor
     )
 
 
-def params_of_edit(model: nn.Module, edit: LogitEdit, x: Tensor) -> int:
-    """Non-zero parameters of the logical, unfolded network ``model`` with ``edit``; ``x`` is (1, *shape)."""
-    skips, edits = count_synapses(model, edit, x)
-    merged = merged_output(model, edit, x)
-    return count_params(model) + skips + (edits if merged is None else merged)
+def added_params(model: nn.Module, edit: LogitEdit, last: int) -> int:
+    """Non-zero parameters that ``edit`` adds to the logical, unfolded network; ``last`` is the last hidden width."""
+    skips, edits = count_synapses(edit, last)
+    merged = merged_output(model, edit, last)
+    return skips + (edits if merged is None else merged)
 
 
-def count_synapses(model: nn.Module, edit: LogitEdit, x: Tensor) -> tuple[int, int]:
+def count_synapses(edit: LogitEdit, last: int) -> tuple[int, int]:
     """How many non-zero weights of ``edit`` leave earlier hidden layers, and how many the last one."""
-    last = last_width(model, x)
     nonzero = edit.weight.ne(0)
     split = edit.weight.shape[1] - last
     return int(nonzero[:, :split].sum()), int(nonzero[:, split:].sum())
 
 
-def merged_output(model: nn.Module, edit: LogitEdit, x: Tensor) -> int | None:
+def merged_output(model: nn.Module, edit: LogitEdit, last: int) -> int | None:
     """Change of the output layer's non-zero count when the edit's last-layer weights and bias go into it.
 
     None when the model does not end in a Linear layer fed by the last hidden layer: there is nothing to merge into.
     """
     output = output_layer(model)
-    last = last_width(model, x)
     if output is None or output.in_features != last or last == 0:
         return None
     extra = edit.weight[:, edit.weight.shape[1] - last :].to(output.weight.dtype)

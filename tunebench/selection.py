@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tunebench import tradeoff
 from tunebench.activations import forward
-from tunebench.cost import count_params, params_of_edit
+from tunebench.cost import added_params, count_params
 from tunebench.edits import edited_logits
 from tunebench.errors import InvalidOutput
 from tunebench.suite import BUDGETS
@@ -58,6 +58,8 @@ class Selector:
         self.task, self.options = task, options
         self.samples = len(task.y_valid)
         self.base = tradeoff.margins(task.logits_valid, task.y_valid, task.targets)
+        self.model_params = count_params(task.model)
+        self.last_width = int((task.layer_of == task.layer_of.max()).sum()) if len(task.layer_of) else 0
         self.columns = task.hidden_valid.t().contiguous()  # (H, M): a few units at a time are read
         unchanged = Candidate(0, {}, LogitEdit.of_target(task), self.score(task.logits_valid))
         self.chosen: dict[Variant, dict[float, Candidate]] = {
@@ -141,7 +143,7 @@ class Selector:
     def params(self, candidate: Candidate) -> int:
         """Non-zero parameters of the candidate's logical network."""
         if isinstance(candidate.output, LogitEdit):
-            return params_of_edit(self.task.model, candidate.output, self.task.x_valid[:1])
+            return self.model_params + added_params(self.task.model, candidate.output, self.last_width)
         return count_params(candidate.output)
 
 

@@ -34,8 +34,8 @@ def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 6
 
 
 def limited(steps: int, samples: int, batch_size: int = 64) -> int:
-    """``steps``, but at most ten epochs over ``samples``: on small data more only costs time."""
-    return min(steps, 10 * -(-samples // batch_size))
+    """``steps``, but at most five epochs over ``samples``: on small data more only costs time."""
+    return min(steps, 5 * -(-samples // batch_size))
 
 
 def sgd(
