@@ -116,10 +116,9 @@ class Selector:
     def best_intervals(self, steps: tradeoff.Steps) -> dict[int, list[float]]:
         """The best interval of every budget that has one, with the budgets that it serves."""
         found: dict[int, list[float]] = {}
-        for budget in self.options.budgets:
-            interval = tradeoff.best_interval(steps, self.samples, budget, self.options.margin)
-            if interval is not None:
-                found.setdefault(interval, []).append(budget)
+        options = self.options
+        for budget, interval in tradeoff.best_intervals(steps, self.samples, options.budgets, options.margin):
+            found.setdefault(interval, []).append(budget)
         return found
 
     def consider(self, variant: Variant, candidate: Candidate) -> None:
@@ -135,10 +134,10 @@ class Selector:
 
     def better(self, candidate: Candidate, budget: float, best: Candidate) -> bool:
         """Whether ``candidate`` keeps the budget and beats ``best``: TA, then OA, then fewest parameters."""
-        if not tradeoff.feasible(candidate.score, self.samples, budget, self.options.margin):
-            return False
         rank, best_rank = candidate.score[:2], best.score[:2]
-        return rank > best_rank or (rank == best_rank and self.params(candidate) < self.params(best))
+        if rank < best_rank or not tradeoff.feasible(candidate.score, self.samples, budget, self.options.margin):
+            return False
+        return rank > best_rank or self.params(candidate) < self.params(best)
 
     def params(self, candidate: Candidate) -> int:
         """Non-zero parameters of the candidate's logical network."""

@@ -8,7 +8,8 @@ N is the number of samples, K the number of intervals between breakpoints.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,19 +60,19 @@ class Steps(NamedTuple):
 
 
 class Margins(NamedTuple):
-    """How each sample stands between the target classes and the rest, every field (N,)."""
+    """How each sample stands between the target classes and the rest, most fields (N,)."""
 
     gap: Floats
     """Best other logit minus best target logit; the sample is predicted a target where it is negative."""
-    right_in: Bools
-    """Right if predicted a target."""
-    right_out: Bools
-    """Right if not."""
     was_in: Bools
     """Predicted a target; decides where the gap is 0."""
     was_right: Bools
     """The original has it right."""
     is_target: Bools
+    outside: Counts
+    """Hits, correct and lost, (3,), when no sample is predicted a target."""
+    change: NDArray[np.int8]
+    """What each sample adds to hits, correct and lost, (3, N), when it is predicted a target."""
 
     def moved(self, addition: Floats) -> Margins:
         """The margins with ``addition`` (N,) on the target logits; what counts as lost stays the same."""
@@ -87,14 +88,18 @@ def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right:
     before = logits.argmax(1)
     fields = (
         best_other.double() - best_target.double(),
-        columns[which] == labels,
-        other == labels,
         torch.isin(before, columns),
         before == labels,
         torch.isin(labels, columns),
+        columns[which] == labels,
+        other == labels,
     )
-    found = Margins(*(field.cpu().numpy() for field in fields))
-    return found if was_right is None else found._replace(was_right=was_right)
+    gap, was_in, right_before, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
+    was_right = right_before if was_right is None else was_right
+    inside, outside = (
+        np.stack([right & is_target, right, was_right & ~right]).astype(np.int8) for right in (right_in, right_out)
+    )
+    return Margins(gap, was_in, was_right, is_target, outside.sum(1, dtype=np.int64), inside - outside)
 
 
 def score(logits: Tensor, base: Margins, labels: Tensor) -> Score:
@@ -110,17 +115,17 @@ def feasible(found: Score, samples: int, budget: float, margin: str = "none") ->
     In integers: correct >= correct_original - floor(budget * N / 100 + 1e-9). With ``margin`` "1se" the loss plus
     one standard error of the paired difference has to fit instead.
     """
-    return bool(kept(np.array(found.lost), np.array(found.gained), samples, budget, margin))
+    return bool(kept(found.lost, found.gained, samples, budget, margin))
 
 
-def kept(lost: Counts, gained: Counts, samples: int, budget: float, margin: str) -> Bools:
-    """`feasible`, elementwise over integer arrays of one shape."""
+def kept(lost: Any, gained: Any, samples: int, budget: float, margin: str) -> Any:
+    """`feasible` for integers, or elementwise over integer arrays of one shape."""
     allowed = math.floor(budget * samples / 100 + 1e-9)
     loss = lost - gained
     if margin == "none":
-        return np.asarray(loss <= allowed)
-    variance = lost + gained - loss.astype(np.float64) ** 2 / samples
-    return np.asarray(loss + np.sqrt(np.maximum(variance, 0)) <= allowed)
+        return loss <= allowed
+    variance = lost + gained - (1.0 * loss) ** 2 / samples
+    return loss + np.sqrt(np.maximum(variance, 0)) <= allowed
 
 
 def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
@@ -132,24 +137,24 @@ def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
     inside = gap < 0
     tied = np.flatnonzero(gap == 0)
     inside[tied] = (speed[tied] > 0) | ((speed[tied] == 0) & base.was_in[tied])
-    matters = base.right_in | base.right_out  # wrong either way: no count changes
+    matters = base.change.any(0)  # wrong either way: no count changes
     rows = np.flatnonzero((gap * speed > 0) & matters)
     at = gap[rows] / speed[rows]
     order = np.argsort(at)
     at, rows = at[order], rows[order]
-    sign = np.where(inside[rows], -1, 1)
+    start = base.outside + base.change @ inside.astype(np.int64)
+    return stepped(base, at, start, base.change.take(rows, axis=1) * np.where(inside[rows], np.int8(-1), np.int8(1)))
 
-    def path(when_in: Bools, when_out: Bools) -> Counts:
-        start = np.count_nonzero(np.where(inside, when_in, when_out))
-        change = sign * (when_in[rows].astype(np.int64) - when_out[rows])
-        return start + np.concatenate(([0], np.cumsum(change)))
 
-    correct = path(base.right_in, base.right_out)
-    lost = path(base.was_right & ~base.right_in, base.was_right & ~base.right_out)
+def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) -> Steps:
+    """Counts that are ``start`` (3,) at first and take ``change`` (3, K - 1) at the ascending scales ``at`` (K - 1,)."""
+    path = np.empty((3, len(at) + 1), dtype=np.int64)
+    path[:, 0], path[:, 1:] = start, change
+    hits, correct, lost = np.cumsum(path, axis=1, out=path)
     return Steps(
         low=np.concatenate(([0.0], at)),
         high=np.concatenate((at, [np.inf])),
-        hits=path(base.right_in & base.is_target, base.right_out & base.is_target),
+        hits=hits,
         correct=correct,
         lost=lost,
         gained=correct - np.count_nonzero(base.was_right) + lost,
@@ -159,19 +164,35 @@ def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
 def shift_steps(base: Margins) -> tuple[Steps, float]:
     """Counts for every bias on the target logits, of either sign, as a ray and the offset of its origin.
 
-    The bias of an interval is its scale minus the offset.
+    The bias of an interval is its scale minus the offset: at the origin no sample is predicted a target.
     """
     offset = max(0.0, -float(base.gap.min())) + 1.0
-    return ray_steps(base.moved(np.full(base.gap.shape, -offset)), np.ones_like(base.gap)), offset
+    order = np.argsort(base.gap)
+    order = order[np.any(base.change, axis=0)[order]]  # wrong either way: no count changes
+    return stepped(base, base.gap[order] + offset, base.outside, base.change.take(order, axis=1)), offset
+
+
+def best_intervals(
+    steps: Steps, samples: int, budgets: Sequence[float], margin: str = "none"
+) -> list[tuple[float, int]]:
+    """The first interval with the highest TA, then OA, within each OA budget (percentage points) that has one."""
+    usable = kept(steps.lost, steps.gained, samples, max(budgets), margin)
+    usable &= steps.high - steps.low > NARROW * steps.low
+    at = np.flatnonzero(usable)  # few of all intervals, in ascending order
+    rank = steps.hits[at] * (samples + 1) + steps.correct[at]
+    lost, gained = steps.lost[at], steps.gained[at]
+    found = []
+    for budget in budgets:
+        ranked = np.where(kept(lost, gained, samples, budget, margin), rank, -1)
+        if ranked.max(initial=-1) >= 0:
+            found.append((budget, int(at[ranked.argmax()])))
+    return found
 
 
 def best_interval(steps: Steps, samples: int, budget: float, margin: str = "none") -> int | None:
-    """The first interval with the highest TA, then OA, within the budget (percentage points), or None."""
-    good = kept(steps.lost, steps.gained, samples, budget, margin)
-    good &= steps.high - steps.low > NARROW * steps.low
-    if not good.any():
-        return None
-    return int(np.argmax(np.where(good, steps.hits * (samples + 1) + steps.correct, -1)))
+    """`best_intervals` for one budget, or None if no scale > 0 keeps it."""
+    found = best_intervals(steps, samples, [budget], margin)
+    return found[0][1] if found else None
 
 
 def best_scale(steps: Steps, samples: int, budget: float, margin: str = "none") -> float | None:
