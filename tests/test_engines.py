@@ -18,6 +18,7 @@ from tunebench import UsageError, plan, runner
 from tunebench.cluster import DaskEngine, open_engine
 from tunebench.engines import LocalEngine
 from tunebench.evaluation import failure, record_of
+from tunebench.observer import Silent
 from tunebench.provenance import provenance
 from tunebench.store import Store
 from tunebench.suite import Suite
@@ -51,7 +52,7 @@ def jobs(own_cache, tmp_path_factory):
     suite = Suite(models=("mlp:8",), tuners=("original",), targets=("1", "2"), seeds=1, trials=2, recipe="quick")
     made = plan.make_plan(suite, options)
     engine = LocalEngine(1)
-    records = runner.train_originals(made, engine, runner.Silent(), options)
+    records = runner.train_originals(made, engine, Silent(), options)
     engine.close()
     return list(plan.make_jobs(made, records, options))
 
@@ -59,7 +60,7 @@ def jobs(own_cache, tmp_path_factory):
 def run(jobs, tmp_path, *ends):
     """Run ``jobs`` on a `Scripted` engine; the counts and what was submitted."""
     engine = Scripted(ends)
-    counts = runner.run_cells(jobs, Store(tmp_path), engine, runner.Silent(), plan.RunOptions(tmp_path), 5)
+    counts = runner.run_cells(jobs, Store(tmp_path), engine, Silent(), plan.RunOptions(tmp_path), 5)
     return counts, engine.submitted
 
 
@@ -110,7 +111,7 @@ def test_a_cell_that_another_run_finished_is_not_computed(jobs, tmp_path):
     path = store.path("cells", jobs[1].cell)
     hidden = path.rename(path.with_suffix(".hidden"))
 
-    class Other(runner.Silent):
+    class Other(Silent):
         def stage(self, name, total):
             hidden.rename(path)
 

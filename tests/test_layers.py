@@ -24,7 +24,7 @@ records
 store
 plan provenance
 evaluation
-latency
+latency outcomes observer
 preload
 engines
 cluster

@@ -7,7 +7,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pebble import ProcessExpired
@@ -18,58 +18,17 @@ from tunebench.cells import FAILURES, Cell, Job, differences
 from tunebench.cluster import open_engine
 from tunebench.engines import Engine, LocalEngine
 from tunebench.errors import StoreError, UsageError
-from tunebench.evaluation import Record, failure, record_of, run_cell
+from tunebench.evaluation import Record, failure, run_cell
 from tunebench.latency import time_cell
 from tunebench.models import find_model
 from tunebench.naming import seed_of
+from tunebench.observer import Observer, Silent
 from tunebench.originals import OriginalKey
+from tunebench.outcomes import RETRIES, given_up, outcome
 from tunebench.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.plugins import PluginFile, load_registry
-from tunebench.provenance import provenance
 from tunebench.store import Damaged, Store, set_aside
 from tunebench.suite import Suite
-
-RETRIES = 2
-"""How often a cell whose worker was lost is tried again; an error or a timeout never is."""
-UNKNOWN_EXIT = 255
-"""What multiprocessing says when it missed how a process ended."""
-
-
-class Observer(Protocol):
-    """Whoever watches a run; the CLI draws progress bars."""
-
-    interactive: bool
-    """Whether workers may draw bars of their own on the terminal."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A stage of ``total`` steps begins."""
-
-    def step(self, note: str) -> None:
-        """One step of the stage is done."""
-
-    def warn(self, text: str) -> None:
-        """Something that the user should read."""
-
-    def explain(self, text: str) -> None:
-        """Why a cell is reused or computed; only when `RunOptions.explain` is set."""
-
-
-class Silent:
-    """Watches nothing."""
-
-    interactive = False
-
-    def stage(self, name: str, total: int) -> None:
-        """See `Observer`."""
-
-    def step(self, note: str) -> None:
-        """See `Observer`."""
-
-    def warn(self, text: str) -> None:
-        """See `Observer`."""
-
-    def explain(self, text: str) -> None:
-        """See `Observer`."""
 
 
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
@@ -244,37 +203,6 @@ def done_meanwhile(job: Job, store: Store, options: RunOptions) -> str | None:
     except Damaged:
         return None
     return None if record is None or record["key"] != job.key else str(record["status"])
-
-
-def outcome(future: Future[Any], job: Job, timeout: float) -> Record | None:
-    """The record of a finished future, also when its process did not survive; None when the worker was lost."""
-    try:
-        record: Record = future.result()
-    except TimeoutError:
-        result = failure("timeout", f"no result after {timeout:g} s; raise --timeout or mend the tuner")
-    except ProcessExpired as exc:
-        if exc.exitcode in (-9, UNKNOWN_EXIT):
-            return None
-        result = failure("crashed", isolation.how_it_ended(exc.exitcode))
-    except Exception as exc:
-        if type(exc).__name__ in LOST:
-            return None
-        result = failure("crashed", f"{type(exc).__name__}: {exc}")
-    else:
-        return record
-    return record_of(job, provenance(job), result)
-
-
-LOST = ("CancelledError", "FutureCancelledError", "KilledWorker")
-"""What dask.distributed raises when a worker is gone and it has given up on its own retries."""
-
-
-def given_up(future: Future[Any], job: Job, *, killed_for_memory: bool) -> Record:
-    """The record of a cell whose worker was lost again and again."""
-    exc = future.exception() if not future.cancelled() else None
-    how = isolation.how_it_ended(exc.exitcode) if isinstance(exc, ProcessExpired) else "its worker was lost"
-    status = "out-of-memory" if killed_for_memory else "crashed"
-    return record_of(job, provenance(job), failure(status, f"{how}, {RETRIES + 1} times"))
 
 
 def time_cells(

@@ -147,7 +147,7 @@ def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
 
 
 def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) -> Steps:
-    """Counts that are ``start`` (3,) at first and take ``change`` (3, K - 1) at the ascending scales ``at`` (K - 1,)."""
+    """Counts that are ``start`` (3,) at first and take ``change`` (3, K) at the ascending scales ``at`` (K,)."""
     path = np.empty((3, len(at) + 1), dtype=np.int64)
     path[:, 0], path[:, 1:] = start, change
     hits, correct, lost = np.cumsum(path, axis=1, out=path)

@@ -11,6 +11,7 @@ from helpers import finish
 from tunebench import plan, runner
 from tunebench.engines import LocalEngine
 from tunebench.evaluation import run_cell
+from tunebench.observer import Silent
 from tunebench.plugins import PluginFile
 from tunebench.store import Store
 from tunebench.suite import Suite
@@ -32,14 +33,14 @@ def tunebench_tuners():
 """
 
 
-class Memory(runner.Silent):
+class Memory(Silent):
     """Takes this process's memory, in bytes, after every cell."""
 
     def __init__(self):
         self.seen = []
 
     def step(self, note):
-        """See `tunebench.runner.Observer`."""
+        """See `tunebench.observer.Observer`."""
         self.seen.append(psutil.Process().memory_info().rss)
 
 
@@ -63,7 +64,7 @@ def test_a_thousand_trivial_cells(own_cache, tmp_path):
     options = plan.RunOptions(tmp_path / "out", 2, plugins=(PluginFile("trivial.py", TRIVIAL),))
     made = plan.make_plan(suite, options)
     engine, memory = LocalEngine(2, 2**31), Memory()
-    records = runner.train_originals(made, engine, runner.Silent(), options)
+    records = runner.train_originals(made, engine, Silent(), options)
     jobs = list(plan.make_jobs(made, records, options))
     assert len(jobs) == CELLS
     alone = time.process_time()

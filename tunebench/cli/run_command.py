@@ -22,22 +22,22 @@ class Bars:
         self.bar: Any = None
 
     def stage(self, name: str, total: int) -> None:
-        """See `tunebench.runner.Observer`."""
+        """See `tunebench.observer.Observer`."""
         self.end()
         self.bar = tqdm(total=total, desc=name, unit="", disable=self.quiet, mininterval=0.2, dynamic_ncols=True)
 
     def step(self, note: str) -> None:
-        """See `tunebench.runner.Observer`."""
+        """See `tunebench.observer.Observer`."""
         if self.interactive:
             self.bar.set_postfix_str(note[-40:], refresh=False)
         self.bar.update()
 
     def warn(self, text: str) -> None:
-        """See `tunebench.runner.Observer`."""
+        """See `tunebench.observer.Observer`."""
         tqdm.write(f"tunebench: warning: {text}", file=sys.stderr)
 
     def explain(self, text: str) -> None:
-        """See `tunebench.runner.Observer`."""
+        """See `tunebench.observer.Observer`."""
         tqdm.write(text, file=sys.stdout)
 
     def end(self) -> None:

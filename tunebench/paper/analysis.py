@@ -22,11 +22,11 @@ from tunebench.edits import edited_logits, fold
 from tunebench.metrics import operating_point
 from tunebench.models import ModelSpec
 from tunebench.naming import seed_of
+from tunebench.observer import Observer
 from tunebench.originals import OriginalKey, load_original, load_split
 from tunebench.paper.experiments import Place4, Request, Run, Runs, accuracies, parts_of
 from tunebench.paper.published import published
 from tunebench.plan import make_plan
-from tunebench.runner import Observer
 from tunebench.store import Damaged, read_json, write_json
 from tunebench.tasks import load_task, load_test
 from tunebench.tradeoff import margins, ray_steps

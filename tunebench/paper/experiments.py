@@ -16,10 +16,10 @@ from tunebench.errors import DataError
 from tunebench.leaderboard import read_records
 from tunebench.metrics import per_class_accuracy
 from tunebench.naming import path_part, unknown_name
+from tunebench.observer import Observer
 from tunebench.paper.published import dataset_names
 from tunebench.plan import RunOptions
 from tunebench.predictions import predictions_of
-from tunebench.runner import Observer
 from tunebench.store import Store
 from tunebench.suite import PROTOCOLS, Suite
 

@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tunebench.observer import Observer
 from tunebench.paper import analysis, experiments, figures
 from tunebench.paper.experiments import Request, Runs
 from tunebench.paper.published import published
 from tunebench.paper.render import Report, readme
 from tunebench.provenance import PACKAGES, cpu_name, version_of
-from tunebench.runner import Observer
 from tunebench.store import write_text
 
 SCHEMA = 1
