@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,17 @@ def pack(values: Ints, reference: Ints) -> str:
 
 def unpack(text: str, reference: Ints | None = None) -> Ints:
     """The inverse of `pack`; without a reference the differences themselves. ValueError when it is not one."""
+    delta = differences(text)
+    if reference is None:
+        return delta
+    if len(delta) != len(reference):
+        raise ValueError(f"{len(delta)} predictions for {len(reference)} test samples")
+    return (delta + reference) % 2**16
+
+
+@functools.lru_cache(maxsize=64)  # a block's labels and originals stand in the records of all its tuners
+def differences(text: str) -> Ints:
+    """The differences (N,) that `pack` stored, read-only; ValueError when there are none in ``text``."""
     decoder = zlib.decompressobj()
     try:
         raw = decoder.decompress(base64.b85decode(text), 2 * MOST)
@@ -31,11 +43,8 @@ def unpack(text: str, reference: Ints | None = None) -> Ints:
     if not decoder.eof or len(raw) % 2:
         raise ValueError(f"predictions are cut off, or more than {MOST:,}")
     delta = np.frombuffer(raw, dtype="<u2").astype(np.int64)
-    if reference is None:
-        return delta
-    if len(delta) != len(reference):
-        raise ValueError(f"{len(delta)} predictions for {len(reference)} test samples")
-    return (delta + reference) % 2**16
+    delta.flags.writeable = False
+    return delta
 
 
 def predictions_of(record: Mapping[str, Any], variant: str, budget: str) -> tuple[Ints, Ints, Ints]:

@@ -7,80 +7,33 @@ training samples of MNIST where ``TUNEBENCH_DATA`` holds it, else on a mixture o
 
 from __future__ import annotations
 
-import functools
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from references import TARGET, alternate, note, table
 from torch import Tensor
 from tunebench_synapse import StreamingEvaluator, evaluate_all
-
-from tunebench.activations import activations
-from tunebench.datasets import Place, open_dataset
-from tunebench.models import mlp
-from tunebench.training import minibatches, sgd
 
 sys.path.append(str(Path(__file__).parents[1] / "synapse"))
 from oracle import evaluate_literally
 
 torch.set_num_threads(1)
-TARGET = 5
-
-
-def inputs() -> tuple[Tensor, Tensor, str]:
-    """MNIST's training images, normalised, or a mixture of Gaussians of the same size; and which it is."""
-    root = os.environ.get("TUNEBENCH_DATA")
-    if root and (Path(root) / "MNIST").is_dir():
-        data = open_dataset("mnist", Place(Path(root))).train()
-        return data.x.flatten(1), data.y, "MNIST"
-    generator = torch.Generator().manual_seed(0)
-    y = torch.randint(10, (60_000,), generator=generator)
-    centres = torch.randn(10, 784, generator=generator)
-    return 0.15 * centres[y] + torch.randn(60_000, 784, generator=generator), y, "Gaussian mixture"
-
-
-@functools.cache
-def table() -> tuple[Tensor, Tensor, Tensor, str]:
-    """hidden (60000, 164) and logits (60000, 10) float32, labels, and where they come from."""
-    x, y, source = inputs()
-    torch.manual_seed(0)
-    model = mlp((100, 64), (784,), 10).eval()
-    sgd(model, minibatches(x, y, 3000, seed=0), F.cross_entropy, 0.01)
-    found = activations(model, x)
-    return found.hidden, found.logits, y, source
-
-
-def alternate(ours: Callable[[], object], reference: Callable[[], object], rounds: int = 21) -> float:
-    """Median over rounds of the ratio of the two CPU times, called in turn: load on the machine hits both."""
-    ours(), reference()
-    ratios = []
-    for _ in range(rounds):
-        start = time.thread_time()
-        reference()
-        middle = time.thread_time()
-        ours()
-        ratios.append((time.thread_time() - middle) / (middle - start))
-    return statistics.median(ratios)
-
-
-def note(benchmark, ours: Callable[[], object], rounds: int = 10, **facts: object) -> None:
-    """Time ``ours`` with pytest-benchmark and record the facts beside it."""
-    benchmark.extra_info.update(facts)
-    benchmark.pedantic(ours, rounds=rounds, warmup_rounds=1)
 
 
 def test_one_target_against_amin(benchmark):
     """All thresholds k <= 8 and counts of one target take at most twice a bare minimum over the table."""
     hidden, logits, labels, source = table()
-    ratio = alternate(lambda: evaluate_all(hidden, logits, labels, [TARGET]), lambda: hidden.amin(0))
-    note(benchmark, lambda: evaluate_all(hidden, logits, labels, [TARGET]), ratio_to_amin=ratio, source=source)
+    one = lambda: evaluate_all(hidden, logits, labels, [TARGET])  # noqa: E731
+    ratio = alternate(one, lambda: hidden.amin(0))
+    note(benchmark, "evaluate all neurons, one target, k <= 8", f"`amin(0)` of the same table ({source})", ratio, 2.0)
+    benchmark.pedantic(one, rounds=10)
     assert ratio <= 2.0
 
 
@@ -90,7 +43,8 @@ def test_all_targets_against_one(benchmark):
     ratio = alternate(
         lambda: evaluate_all(hidden, logits, labels), lambda: evaluate_all(hidden, logits, labels, [TARGET])
     )
-    note(benchmark, lambda: evaluate_all(hidden, logits, labels), ratio_to_one=ratio, source=source)
+    note(benchmark, "all 10 targets at once", f"one target ({source})", ratio, 4.0)
+    benchmark.pedantic(lambda: evaluate_all(hidden, logits, labels), rounds=10)
     assert ratio <= 4.0
 
 
@@ -112,9 +66,10 @@ def test_against_the_literal_algorithm(benchmark):
         times.append(time.thread_time() - start)
     assert result.threshold[0, 1, :4].tolist() == threshold
     assert result.count[0, 1, :4].tolist() == count
-    ratio = literal / statistics.median(times)
-    note(benchmark, lambda: evaluate_all(hidden, logits, labels, [TARGET]), times_faster=ratio, source=source)
-    assert ratio >= 300
+    ratio = statistics.median(times) / literal
+    note(benchmark, "evaluate all neurons, one target, k <= 8", f"literal algorithm 1 ({source})", ratio, 1 / 300)
+    benchmark.pedantic(lambda: evaluate_all(hidden, logits, labels, [TARGET]), rounds=10)
+    assert ratio <= 1 / 300
 
 
 def synthetic(n: int, neurons: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +98,9 @@ def test_scaling(benchmark, shape, smaller):
 
     rounds = 3 if large[0].numel() > 10**7 else 11
     ratio = alternate(lambda: run(large), lambda: run(small), rounds)
-    note(benchmark, lambda: run(large), 3, ratio_to_a_tenth=ratio)
+    sizes = [f"N = {n:,}, H = {neurons:,}" for n, neurons in (shape, smaller)]
+    note(benchmark, f"streaming, {sizes[0]}", sizes[1], ratio, 20)
+    benchmark.pedantic(lambda: run(large), rounds=3)
     assert ratio <= 20
 
 
@@ -185,5 +142,6 @@ def test_streaming_memory_is_flat(benchmark):
         return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
     few, many = extra(20), extra(200)
-    note(benchmark, lambda: None, 1, kib_at_1e5=few, kib_at_1e6=many, ratio=many / max(1, few))
+    note(benchmark, f"extra memory at N = 10^6: {many:,} KiB", f"N = 10^5: {few:,} KiB", many / few, 1.2)
+    benchmark.pedantic(lambda: None)
     assert many <= 1.2 * few
