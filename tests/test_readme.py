@@ -1,5 +1,6 @@
 """The README shows what the repository produces."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -16,11 +17,16 @@ def blocks():
     return MARKED.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
+@functools.cache
+def rendered(run):
+    """What ``tunebench leaderboard RUN --format markdown`` prints."""
+    return report.render(leaderboard.build(ROOT / run), "markdown")
+
+
 @pytest.mark.parametrize(("run", "heading", "shown"), blocks(), ids=lambda value: value[:24])
 def test_tables_are_those_of_the_committed_leaderboards(run, heading, shown):
     """Every figure in a README table is what the named command prints today, to the letter."""
-    text = report.render(leaderboard.build(ROOT / run), "markdown")
-    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    section = rendered(run).split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
     assert shown.strip() == table
 
