@@ -1,0 +1,32 @@
+"""Write the table of docs/performance.md from a file of pytest-benchmark.
+
+Usage: python tests/bench/performance_table.py BENCHMARK.json; `tox -e bench` runs it.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+START, END = "<!-- table -->\n", "<!-- end -->"
+
+
+def main() -> None:
+    """Put the ratios of the run between the marks of the page."""
+    notes = [entry["extra_info"] for entry in json.loads(Path(sys.argv[1]).read_text())["benchmarks"]]
+    lines = [[n["what"], n["against"], shown(n["ratio"]), shown(n["limit"])] for n in notes if "ratio" in n]
+    table = tabulate(lines, ["what", "against", "ratio", "limit"], tablefmt="github", disable_numparse=True)
+    before, rest = PAGE.read_text("utf-8").split(START)
+    PAGE.write_text(before + START + table + "\n" + END + rest.split(END)[1], "utf-8")
+    print(table)
+
+
+def shown(ratio: float) -> str:
+    """A ratio for reading; tiny ones as one over."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"1/{1 / ratio:.0f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Training the originals, against the loop that everybody writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from references import note
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from tunebench import plan, runner
+from tunebench.datasets import Place, open_dataset
+from tunebench.engines import LocalEngine
+from tunebench.models import find_model
+from tunebench.originals import materialise
+from tunebench.suite import Suite
+
+STEPS, SEEDS = 3000, 4
+
+
+def plain_loop(x, y, seed):
+    """Train model 1 for `STEPS` steps with a DataLoader and torch's optimiser."""
+    torch.manual_seed(seed)
+    model = find_model("model1").build((1, 28, 28), 10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    step = 0
+    while step < STEPS:
+        for images, labels in DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True):
+            optimizer.zero_grad()
+            cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            step += 1
+            if step == STEPS:
+                break
+
+
+@pytest.mark.skipif("TUNEBENCH_DATA" not in os.environ, reason="needs the real MNIST: set TUNEBENCH_DATA")
+def test_four_seeds_against_a_dataloader(benchmark, tmp_path, monkeypatch):
+    """Four seeds side by side on two cores, activations and files included, against one plain loop after the other."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = Place(Path(os.environ["TUNEBENCH_DATA"]))
+    suite = Suite(datasets=("mnist",), models=("model1",), tuners=("original",), seeds=SEEDS, recipe="paper")
+    options = plan.RunOptions(tmp_path / "out", 2, place)
+    made = plan.make_plan(suite, options)
+    for dataset in made.datasets.values():
+        materialise(dataset)
+    todo = deque((replace(key, recipe=replace(key.recipe, steps=STEPS)), (), None) for key in made.originals())
+    engine = LocalEngine(2)
+    engine.submit(len, (), None).result()  # the server has started
+    start = time.perf_counter()
+    done = runner.in_flight(engine, runner.train_one, lambda: todo.popleft() if todo else None, None)
+    assert [future.result() for _, future in done] == [None] * SEEDS
+    ours = time.perf_counter() - start
+    engine.close()
+    data = open_dataset("mnist", place).train()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    start = time.perf_counter()
+    for seed in range(SEEDS):
+        plain_loop(data.x, data.y, seed)
+    reference = time.perf_counter() - start
+    torch.set_num_threads(threads)
+    note(benchmark, "train 4 seeds of model 1", "a DataLoader loop, 4 times", ours / reference, 0.4)
+    benchmark.pedantic(lambda: None)
+    assert ours <= 0.4 * reference
