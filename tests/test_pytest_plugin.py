@@ -15,8 +15,9 @@ LOAD = ("-p", "no:cacheprovider", "--strict-markers", *(() if INSTALLED else ("-
 
 
 @pytest.fixture
-def inner(pytester):
+def inner(pytester, monkeypatch):
     """``inner(code, *arguments)`` runs pytest on one file of tests in a process of its own and returns its result."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark saves nothing in a worker
 
     def run(code, *arguments):
         pytester.makepyfile(test_inner=code)
