@@ -7,7 +7,7 @@ from tunebench.suite import Suite, embedded_text, load_suite, parse_suite, secon
 
 
 def test_the_embedded_suite():
-    """Without a file and flags the digits suite runs: both networks, every tuner, 3 seeds, 15 trials, one point of OA."""
+    """Without a file and flags the digits suite runs: both networks, every tuner, 3 seeds, 15 trials, 1 point of OA."""
     suite = load_suite(None, {})
     assert suite == Suite(name="digits", models=("model1", "model2"), trials=15, budget=1.0, recipe="quick")
     assert parse_suite(embedded_text(), "embedded") == suite
