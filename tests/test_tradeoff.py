@@ -9,7 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.tradeoff import NARROW, Score, Steps, best_scale, feasible, kept, margins, ray_steps, score
+from tunebench.tradeoff import (
+    NARROW,
+    Score,
+    Steps,
+    allowance,
+    best_intervals,
+    best_scale,
+    feasible,
+    kept,
+    margins,
+    ray_steps,
+    score,
+    shift_steps,
+)
 
 CLASSES = 4
 VALUES = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.0, 0.25, 1.0, 3.0])
@@ -174,6 +187,33 @@ def test_the_margin_is_never_the_looser_rule(lost, gained, budget):
     """What passes with the margin passes without it."""
     strict = kept(np.array(lost), np.array(gained), 100, budget, "1se")
     assert not bool(strict) or feasible(Score(0, 0, lost, gained), 100, budget)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rays(), st.integers(0, 4))
+def test_the_best_shifts_stay_among_the_few(ray, allowed):
+    """Leaving out hopeless shifts changes neither the best bias of any budget nor its counts."""
+    logits, labels, _, targets = ray
+    base, n = margins(logits, labels, targets), len(labels)
+    budgets = [100 * lost / n for lost in range(allowed + 1)]
+    found = []
+    for limit in (None, allowance(budgets[-1], n)):
+        steps, offset = shift_steps(base, limit)
+        best = best_intervals(steps, n, budgets)
+        found.append([(budget, steps.scale(k) - offset, steps.score(k)) for budget, k in best])
+    assert found[0] == found[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(rays())
+def test_every_shift_counts_what_brute_force_counts(ray):
+    """In each interval of biases the counts are those of the logits shifted by its middle."""
+    logits, labels, _, targets = ray
+    steps, offset = shift_steps(margins(logits, labels, targets))
+    for k, (low, high) in enumerate(zip(steps.low, steps.high, strict=True)):
+        if high > low:
+            there = moved(logits, torch.ones(len(labels)), targets, inside(low, high) - offset)
+            assert steps.score(k) == counted(there, logits, labels, targets)
 
 
 def test_margins_against_another_networks_originals():

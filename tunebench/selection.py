@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,7 @@ class Selector:
         self.task, self.options = task, options
         self.samples = len(task.y_valid)
         self.base = tradeoff.margins(task.logits_valid, task.y_valid, task.targets)
+        self.sizes: WeakKeyDictionary[nn.Module | LogitEdit, int] = WeakKeyDictionary()
         self.model_params = count_params(task.model)
         self.last_width = int((task.layer_of == task.layer_of.max()).sum()) if len(task.layer_of) else 0
         self.columns = task.hidden_valid.t().contiguous()  # (H, M): a few units at a time are read
@@ -108,7 +110,7 @@ class Selector:
     def add_shifted(self, candidate: Candidate, here: tradeoff.Margins) -> None:
         """Consider ``candidate``, whose margins are ``here``, with the exact best target bias for each budget."""
         self.offer("shifted", candidate)
-        steps, offset = tradeoff.shift_steps(here)
+        steps, offset = tradeoff.shift_steps(here, tradeoff.allowance(self.options.budgets[-1], self.samples))
         for interval in self.best_intervals(steps):
             shift = steps.scale(interval) - offset
             self.consider("shifted", replace(candidate, score=steps.score(interval), shift=shift))
@@ -140,10 +142,15 @@ class Selector:
         return rank > best_rank or self.params(candidate) < self.params(best)
 
     def params(self, candidate: Candidate) -> int:
-        """Non-zero parameters of the candidate's logical network."""
-        if isinstance(candidate.output, LogitEdit):
-            return self.model_params + added_params(self.task.model, candidate.output, self.last_width)
-        return count_params(candidate.output)
+        """Non-zero parameters of the candidate's logical network; a shift is no new one."""
+        output = candidate.output
+        if output not in self.sizes:
+            self.sizes[output] = (
+                self.model_params + added_params(self.task.model, output, self.last_width)
+                if isinstance(output, LogitEdit)
+                else count_params(output)
+            )
+        return self.sizes[output]
 
 
 def shifted(logits: Tensor, targets: tuple[int, ...], shift: float) -> Tensor:

@@ -118,9 +118,14 @@ def feasible(found: Score, samples: int, budget: float, margin: str = "none") ->
     return bool(kept(found.lost, found.gained, samples, budget, margin))
 
 
+def allowance(budget: float, samples: int) -> int:
+    """How many of ``samples`` an OA budget (percentage points) allows to lose."""
+    return math.floor(budget * samples / 100 + 1e-9)
+
+
 def kept(lost: Any, gained: Any, samples: int, budget: float, margin: str) -> Any:
     """`feasible` for integers, or elementwise over integer arrays of one shape."""
-    allowed = math.floor(budget * samples / 100 + 1e-9)
+    allowed = allowance(budget, samples)
     loss = lost - gained
     if margin == "none":
         return loss <= allowed
@@ -161,15 +166,33 @@ def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) 
     )
 
 
-def shift_steps(base: Margins) -> tuple[Steps, float]:
+def shift_steps(base: Margins, allowed: int | None = None) -> tuple[Steps, float]:
     """Counts for every bias on the target logits, of either sign, as a ray and the offset of its origin.
 
-    The bias of an interval is its scale minus the offset: at the origin no sample is predicted a target.
+    The bias of an interval is its scale minus the offset: at the origin no sample is predicted a target. With
+    ``allowed`` only biases at which at most that many samples are lost on balance are told apart; those are few.
     """
     offset = max(0.0, -float(base.gap.min())) + 1.0
-    order = np.argsort(base.gap)
-    order = order[np.any(base.change, axis=0)[order]]  # wrong either way: no count changes
-    return stepped(base, base.gap[order] + offset, base.outside, base.change.take(order, axis=1)), offset
+    low, high = (-np.inf, np.inf) if allowed is None else bounds(base, allowed)
+    rows = np.flatnonzero((base.gap >= low) & (base.gap <= high))
+    rows = rows[np.any(base.change[:, rows], axis=0)]  # wrong either way: no count changes
+    rows = rows[np.argsort(base.gap[rows])]
+    start = base.outside + base.change @ (base.gap < low).astype(np.int64)
+    return stepped(base, base.gap[rows] + offset, start, base.change.take(rows, axis=1)), offset
+
+
+def bounds(base: Margins, allowed: int) -> tuple[float, float]:
+    """Biases outside of which more than ``allowed`` samples are lost, whatever happens inside.
+
+    Below, too few of the samples that a higher bias puts right have been; above, too many are wrong for all that can
+    be right to make up for.
+    """
+    better, worse = base.gap[base.change[1] > 0], base.gap[base.change[1] < 0]
+    required = np.count_nonzero(base.was_right) - allowed
+    needed, spare = required - base.outside[1], base.outside[1] + len(better) - required
+    low = -np.inf if needed < 1 else np.inf if needed > len(better) else np.partition(better, needed - 1)[needed - 1]
+    high = np.inf if spare >= len(worse) else -np.inf if spare < 0 else np.partition(worse, spare)[spare]
+    return float(low), float(high)
 
 
 def best_intervals(
