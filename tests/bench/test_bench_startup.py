@@ -32,9 +32,8 @@ def test_help(benchmark):
     assert ratio <= 10
 
 
-def test_finished_grid(benchmark, tmp_path, monkeypatch):
+def test_finished_grid(benchmark, tmp_path):
     """A finished grid is looked through and printed in twice the time of importing torch and pandas."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = ("run", "-d", "digits", "-t", "original", "-t", "*sj*", "--trials", "5", "-q", "-o", str(tmp_path / "out"))
     again = process("-m", "tunebench", *run)
     again()
@@ -44,9 +43,8 @@ def test_finished_grid(benchmark, tmp_path, monkeypatch):
     assert ratio <= 2.0
 
 
-def test_two_workers(benchmark, tmp_path, monkeypatch):
+def test_two_workers(benchmark, tmp_path):
     """Two workers bring a grid of a minute down to at most 0.62 of the time of one."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     suite = Suite(
         datasets=("digits",),
         models=("model1", "model2"),

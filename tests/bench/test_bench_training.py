@@ -41,9 +41,8 @@ def plain_loop(x, y, seed):
 
 
 @pytest.mark.skipif("TUNEBENCH_DATA" not in os.environ, reason="needs the real MNIST: set TUNEBENCH_DATA")
-def test_four_seeds_against_a_dataloader(benchmark, tmp_path, monkeypatch):
+def test_four_seeds_against_a_dataloader(benchmark, tmp_path):
     """Four seeds side by side on two cores, activations and files included, against one plain loop after the other."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     place = Place(Path(os.environ["TUNEBENCH_DATA"]))
     suite = Suite(datasets=("mnist",), models=("model1",), tuners=("original",), seeds=SEEDS, recipe="paper")
     options = plan.RunOptions(tmp_path / "out", 2, place)
