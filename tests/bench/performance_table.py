@@ -25,7 +25,7 @@ def main() -> None:
 
 def shown(ratio: float) -> str:
     """A ratio for reading; tiny ones as one over."""
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"1/{1 / ratio:.0f}"
+    return f"{ratio:.2f}" if ratio >= 0.1 or not ratio else f"1/{1 / ratio:.0f}"
 
 
 if __name__ == "__main__":

@@ -68,3 +68,17 @@ def test_folded_latency(benchmark, name):
     with torch.inference_mode():
         benchmark.pedantic(lambda: folded(task.x_valid[:1]), rounds=200, iterations=20)
     assert ratios[2] <= 1.08
+
+
+FAMILY = ("sj", "smvt-sj", "sj-k3", "sj-k4", "sj-k5", "random-synapses", "logit-bias")
+
+
+def test_regret_of_default_trials(benchmark):
+    """With the default number of trials a search misses at most one target sample of validation, on average."""
+    torch.set_num_threads(1)
+    task, registry = task_of(), load_registry()
+    regrets = [search(registry.tuner(name), task, SearchOptions()).regret for name in FAMILY]
+    mean = sum(regrets) / len(regrets)
+    note(benchmark, "mean `search_regret`, default trials: target samples", f"exact optimum ({inputs()[2]})", mean, 1.0)
+    benchmark.pedantic(lambda: None)
+    assert mean <= 1.0
