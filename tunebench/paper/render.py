@@ -57,7 +57,8 @@ class Report:
 
 def readme(report: Report) -> str:
     """The whole page."""
-    return "\n".join([INTRO.format(largest=PAPER_SCALE.high), *overview(report), *body(report), *drawn(report), *origin(report)]).rstrip() + "\n"
+    intro = INTRO.format(largest=PAPER_SCALE.high)
+    return "\n".join([intro, *overview(report), *body(report), *drawn(report), *origin(report)]).rstrip() + "\n"
 
 
 def overview(report: Report) -> Iterator[str]:
