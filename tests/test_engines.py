@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -158,6 +159,15 @@ def test_closing_is_quiet(capfd):
         engine.submit(len, (), None)
         engine.close()
     assert capfd.readouterr().err == ""
+
+
+def test_a_script_without_a_guard_runs_once(own_cache, tmp_path):
+    """Workers do not import the script that started the run: without ``if __name__`` it would start again in each."""
+    flags = ["-d", "digits", "-m", "mlp:8", "-t", "original", "--seeds", "1", "-q", "-o", str(tmp_path / "out")]
+    (tmp_path / "mine.py").write_text(f"print('here')\nfrom tunebench.cli import main\nmain(['run', *{flags!r}])\n")
+    done = subprocess.run([sys.executable, tmp_path / "mine.py"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("here") == 1
 
 
 def test_unknown_executors_are_refused(tmp_path):

@@ -14,7 +14,6 @@ import pebble.concurrent
 from tunebench import isolation
 
 PRELOAD = ["tunebench.preload"]
-THREAD = "tunebench-cell"
 
 
 class Engine(Protocol):
@@ -52,7 +51,8 @@ class LocalEngine:
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `Engine.submit`."""
-        options: Any = {"name": THREAD, "timeout": timeout, "context": self.context}  # pebble's stubs say mp_context
+        # pebble's stubs call the context mp_context.
+        options: Any = {"name": isolation.WORKER, "timeout": timeout, "context": self.context}
         start: Any = pebble.concurrent.process(**options)
         future: Future[Any] = start(isolated)(function, argument, self.memory)
         self.running.add(future)
@@ -66,7 +66,7 @@ class LocalEngine:
             for future in list(self.running):
                 future.cancel()
             for thread in threading.enumerate():
-                if thread.name == THREAD:  # pebble's, one for each process; it ends when the process has ended
+                if thread.name == isolation.WORKER:  # pebble's, one for each process; ends when the process has ended
                     thread.join(10)
         finally:
             threading.excepthook = before

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+WORKER = "tunebench-cell"
+"""Name of every process that runs a cell, and of the thread that waits for it."""
 RESERVED = 0.1
 """Share of the machine's memory that no cell gets."""
 LEAST = 2**30
