@@ -6,6 +6,7 @@ import gc
 import time
 
 import psutil
+import pytest
 from helpers import finish
 
 from tunebench import plan, runner
@@ -94,3 +95,9 @@ def test_nothing_to_do_is_quick(own_cache, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*s/**/*.json")}
     finish(*grid, "-o", tmp_path / "out", cache=tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["smvt-sj", "dwb-loss", "last-layer"])
+def test_a_check_takes_seconds(name, tmp_path):
+    """`tunebench check` on a bundled tuner, start-up included, takes at most 20 seconds."""
+    assert finish("check", name, cache=tmp_path / "cache") <= 20
