@@ -94,7 +94,7 @@ def operating_point(
     return {
         "ta": ta,
         "oa": overall_accuracy(labels, predictions),
-        "oa_macro": float(np.nanmean(after)),
+        "oa_macro": float(np.nanmean(after)),  # `macro_accuracy`, from what is at hand
         "precision": precision,
         "f1": f1_score(precision, ta),
         "dot_rv": rv,

@@ -16,6 +16,8 @@ RETRIES = 2
 """How often a cell whose worker was lost is tried again; an error or a timeout never is."""
 UNKNOWN_EXIT = 255
 """What multiprocessing says when it missed how a process ended."""
+LOST = ("CancelledError", "FutureCancelledError", "KilledWorker")
+"""What dask.distributed raises when a worker is gone and it has given up on its own retries."""
 
 
 def outcome(future: Future[Any], job: Job, timeout: float) -> Record | None:
@@ -35,10 +37,6 @@ def outcome(future: Future[Any], job: Job, timeout: float) -> Record | None:
     else:
         return record
     return record_of(job, provenance(job), result)
-
-
-LOST = ("CancelledError", "FutureCancelledError", "KilledWorker")
-"""What dask.distributed raises when a worker is gone and it has given up on its own retries."""
 
 
 def given_up(future: Future[Any], job: Job, *, killed_for_memory: bool) -> Record:
