@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import minibatches, sgd
+from tunebench.networks.training import minibatches, sgd
 
 LEARNING_RATE = 0.05
 

@@ -1,6 +1,8 @@
-"""The architecture: imports point only upward in one table, and what has to stay light stays light."""
+"""The house: imports point only downward, no circles, short files, and what has to stay light stays light."""
 
 import ast
+import graphlib
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,65 +13,128 @@ import tunebench
 
 PACKAGE = Path(tunebench.__file__).parent
 
-LAYERS = """
-errors
-naming tuner hookspecs torchvision_compat isolation
-metrics suite cache targets training activations tradeoff statistics
-predictions cost edits plugins datasets models calibration comparison
-originals comparison
-tasks selection
-search
-cells
-records
-store
-plan provenance
-evaluation
-latency outcomes observer
-preload
-engines
-cluster
-runner
-leaderboard merge advice
-report
-gate paper testing pytest_plugin scaffolding
+WINGS = """
 cli
+pytest_plugin
+paper gate testing
+boards
+grid
+workers
+results
+scaffold
+selection
+networks
+datasets
+plugins
+hookspecs
+tuner naming
+errors
 """
-"""Modules and subpackages; each imports only from lines above its own (DESIGN, "Layers")."""
+"""Wings and the rooms of the face, top floor first: each imports only from lines below its own."""
 
-LEVEL = {name: number for number, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
-ENTRANCES = {"__init__", "__main__"}
+LEVEL = {name: number for number, line in enumerate(WINGS.strip().splitlines()) for name in line.split()}
+MOVED = {"training", "models", "report", "leaderboard"}
+"""Old paths that lead to a wing: for scripts outside, never for us."""
+ENTRANCES = {"__init__", "__main__"} | MOVED
+FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
 
 
 def part_of(path: Path) -> str:
-    """Module or subpackage of ``tunebench`` that a file belongs to."""
+    """Wing, or module at the top, that a file belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def module_of(path: Path) -> str:
+    """Full dotted name of a file's module."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def imports_of(path: Path) -> set[str]:
-    """Full names of what a file imports when it is imported itself: at module level, not for type checkers alone."""
+    """Full names of what a file imports, also inside functions, but not for type checkers alone."""
     found = set()
-    for node in ast.parse(path.read_text("utf-8")).body:
+    todo = list(ast.parse(path.read_text("utf-8")).body)
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            todo += list(ast.iter_child_nodes(node))
     return found
 
 
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if part_of(path) not in ENTRANCES]
+MODULES = {module_of(path) for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_upward(path):
-    """A module imports from the lines above its own, or from its own subpackage."""
+def test_imports_point_downward(path):
+    """A module imports from the lines below its own, or from its own wing; nobody uses the old paths."""
     mine = part_of(path)
-    assert mine in LEVEL, f"give {mine!r} a line in LAYERS"
+    assert mine in LEVEL, f"give {mine!r} a line in WINGS"
     for name in imports_of(path):
         top, _, rest = name.partition(".")
         other = rest.partition(".")[0]
+        assert top != "tunebench" or other not in MOVED, f"{mine} imports {name} by its old path"
         if top == "tunebench" and other in LEVEL and other != mine:
-            assert LEVEL[other] < LEVEL[mine], f"{mine} imports {name}, which stands no higher"
+            assert LEVEL[other] > LEVEL[mine], f"{mine} imports {name}, which stands no lower"
+
+
+def test_no_circle():
+    """No module imports itself through others, inside a wing either."""
+    arrows = {}
+    for path in FILES:
+        mine = module_of(path)
+        names = imports_of(path)
+        arrows[mine] = {m for m in MODULES if any(n == m or n.startswith(m + ".") for n in names)} - {mine}
+        # `from wing.room import name` does not need what the wing's own __init__ collects
+        arrows[mine] -= {m for m in arrows[mine] if mine.startswith(m + ".")}
+        exact = {m for m in arrows[mine] if any(n == m or n.rpartition(".")[0] == m for n in names)}
+        arrows[mine] = exact
+    graphlib.TopologicalSorter(arrows).prepare()
+
+
+@pytest.mark.parametrize("wing", FOLDERS)
+def test_every_wing_says_what_it_is_for(wing):
+    """In at most three lines at its door."""
+    text = ast.get_docstring(ast.parse((PACKAGE / wing / "__init__.py").read_text("utf-8")))
+    assert text, wing
+    assert len(text.split("\n\n")[0].splitlines()) <= 3, wing
+
+
+def test_every_wing_is_on_the_map():
+    """docs/architecture.md names every wing."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    assert not [wing for wing in FOLDERS if f"`{wing}/`" not in page]
+
+
+SOURCES = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "plugins").rglob("*.py")]
+
+
+def test_files_are_short():
+    """At most 300 lines in the product, 350 in a test."""
+    tests = [(path, 350) for path in (PACKAGE.parent / "tests").rglob("*.py")]
+    long = [str(p) for p, most in [(p, 300) for p in SOURCES] + tests if len(p.read_text("utf-8").splitlines()) > most]
+    assert not long
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tunebench.training.fine_tune", "tunebench.training.limited", "tunebench.training.minibatches",
+        "tunebench.training.Loss", "tunebench.training.sgd", "tunebench.models.ModelSpec", "tunebench.models.mlp",
+        "tunebench.report.frame", "tunebench.report.render", "tunebench.leaderboard.build",
+        "tunebench.testing.TunerConformance", "tunebench.testing.small_task", "tunebench.datasets.DatasetSource",
+        "tunebench.gate.compare", "tunebench_synapse.evaluate",
+    ],
+)  # fmt: skip
+def test_old_paths_keep_working(path):
+    """What plugins and scripts outside import is where it was."""
+    module, _, name = path.rpartition(".")
+    assert hasattr(importlib.import_module(module), name)
 
 
 def run_python(code: str) -> subprocess.CompletedProcess:
@@ -81,7 +146,7 @@ def test_results_are_read_without_torch():
     """Leaderboards are built, rendered and gated on machines that have no torch."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import tunebench.leaderboard, tunebench.report, tunebench.statistics, tunebench.gate\n"
+        "import tunebench.boards.leaderboard, tunebench.boards.tables, tunebench.boards.statistics, tunebench.gate\n"
     )
     done = run_python(code)
     assert done.returncode == 0, done.stderr

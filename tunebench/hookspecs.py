@@ -9,7 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from tunebench.datasets import DatasetSource
-    from tunebench.models import ModelSpec
+    from tunebench.networks.models import ModelSpec
     from tunebench.tuner import Tuner
 
 NAMESPACE = "tunebench"

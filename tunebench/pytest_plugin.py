@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tunebench.leaderboard import Leaderboard
+    from tunebench.boards.leaderboard import Leaderboard
     from tunebench.tuner import TuningTask
 
 MARKER = "tunebench_gate"
@@ -69,7 +69,7 @@ def tunebench_leaderboard(
 
     def board(*tuners: str, plugins: Iterable[str | Path] = (), **fields: Any) -> Leaderboard:
         nonlocal calls
-        from tunebench import leaderboard
+        from tunebench.boards import leaderboard
 
         calls += 1
         out = _tunebench_runs(tuners, fields, tuple(map(Path, plugins)))
@@ -85,10 +85,10 @@ def tunebench_leaderboard(
 def _run(tuners: tuple[str, ...], fields: dict[str, Any], plugins: tuple[Path, ...], out: Path) -> Path:
     from dataclasses import replace
 
-    from tunebench import plan, runner
+    from tunebench.grid import plan, runner
+    from tunebench.grid.suite import parse_suite
     from tunebench.plugins import PluginFile
-    from tunebench.scaffolding import template
-    from tunebench.suite import parse_suite
+    from tunebench.scaffold.scaffolding import template
 
     suite = parse_suite(template("ci.toml").safe_substitute(), "the one-minute suite")
     files = tuple(PluginFile.read(path) for path in plugins)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tunebench import calibration, comparison, leaderboard
+from tunebench.boards import calibration, comparison, leaderboard
 
 HERE = Path(__file__).parent
 COMMITTED = [HERE.parent / name for name in ("mnist", "fashion-mnist")]

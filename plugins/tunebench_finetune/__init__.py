@@ -1,4 +1,4 @@
-"""Rivals that retrain: other losses on the whole network, or the output layer alone (METHODS section 4)."""
+"""Rivals that retrain: other losses on the whole network, or the output layer alone (docs/methods.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning baselines of Xu & Wang 2026 (METHODS section 3): CW-P, CS-P and CS-P with fine-tuning."""
+"""Pruning baselines of Xu & Wang 2026 (docs/methods.md, section 3): CW-P, CS-P and CS-P with fine-tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the loss on the target classes depends on each parameter or hidden neuron (METHODS section 3)."""
+"""How much the loss on the target classes depends on each parameter or hidden neuron (docs/methods.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CW-P, CS-P and CS-P with fine-tuning (Xu & Wang 2026, section 3 of METHODS)."""
+"""CW-P, CS-P and CS-P with fine-tuning (Xu & Wang 2026, section 3 of docs/methods.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each neuron alone could do for a target class (Xu & Wang 2026, algorithm 1; METHODS section 2).
+"""How much each neuron alone could do for a target class (Xu & Wang 2026, algorithm 1; docs/methods.md, section 2).
 
 A candidate synapse (i, j) adds ``w * V[i]`` to the logit of class j. ``D_w`` are the samples of class j that
 are misclassified, ``D_c`` those of other classes that are classified right; a sample turns to j at the weight
@@ -41,7 +41,7 @@ def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int
     """Evaluate every neuron as a synapse to ``target``; k = 1 is SJ, k = 2 SMVT-SJ.
 
     hidden (N, H) non-negative floats, logits (N, C) floats, labels (N,) integers -> threshold and count (H,).
-    Raises ValueError that says which input is wrong. Source: METHODS section 2, "Choices settled".
+    Raises ValueError that says which input is wrong. Source: docs/methods.md, section 2, "Choices settled".
     """
     check_rank(k)
     # Ranks beyond the samples have no ratio: thresholds 0, without a table of k rows.

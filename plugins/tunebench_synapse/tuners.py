@@ -1,4 +1,4 @@
-"""Synaptic join and its k-th-smallest family, and the random control (METHODS sections 2 and 4)."""
+"""Synaptic join and its k-th-smallest family, and the random control (docs/methods.md, sections 2 and 4)."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tunebench.activations import activations
 from tunebench.datasets import Place, open_dataset
-from tunebench.models import PAPER_WIDTHS, mlp
-from tunebench.training import minibatches, sgd
+from tunebench.networks.activations import activations
+from tunebench.networks.models import PAPER_WIDTHS, mlp
+from tunebench.networks.training import minibatches, sgd
 from tunebench.tuner import TuningTask
 
 TARGET = 5

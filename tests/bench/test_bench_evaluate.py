@@ -21,7 +21,7 @@ from references import TARGET, alternate, note, table
 from torch import Tensor
 from tunebench_synapse import StreamingEvaluator, evaluate_all
 
-sys.path.append(str(Path(__file__).parents[1] / "synapse"))
+sys.path.append(str(Path(__file__).parents[1] / "plugins" / "synapse"))
 from oracle import evaluate_literally
 
 torch.set_num_threads(1)

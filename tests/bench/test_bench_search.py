@@ -9,11 +9,11 @@ import torch
 from references import alternate, inputs, note, task_of
 
 from tunebench import Tuner
-from tunebench.edits import fold
-from tunebench.latency import in_turn
+from tunebench.grid.latency import in_turn
+from tunebench.networks.edits import fold
 from tunebench.plugins import load_registry
-from tunebench.search import search
-from tunebench.selection import SearchOptions
+from tunebench.selection.search import search
+from tunebench.selection.selector import SearchOptions
 
 SCALE = 4.0
 """What the paper chose most often; the reference takes it, ours solves for the best one of every budget."""

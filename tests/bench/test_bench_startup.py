@@ -8,11 +8,11 @@ import time
 
 from references import alternate, note
 
-from tunebench import plan, runner
-from tunebench.engines import LocalEngine
-from tunebench.observer import Silent
-from tunebench.store import Store
-from tunebench.suite import Suite
+from tunebench.grid import plan, runner
+from tunebench.grid.observer import Silent
+from tunebench.grid.suite import Suite
+from tunebench.results.store import Store
+from tunebench.workers.engines import LocalEngine
 
 WORK = 60
 """Seconds of work, at least, in the grid that is run with one worker and with two."""

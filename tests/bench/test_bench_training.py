@@ -14,12 +14,12 @@ from references import note
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from tunebench import plan, runner
 from tunebench.datasets import Place, open_dataset
-from tunebench.engines import LocalEngine
-from tunebench.models import find_model
-from tunebench.originals import materialise
-from tunebench.suite import Suite
+from tunebench.grid import plan, runner
+from tunebench.grid.suite import Suite
+from tunebench.networks.models import find_model
+from tunebench.networks.originals import materialise
+from tunebench.workers.engines import LocalEngine
 
 STEPS, SEEDS = 3000, 4
 

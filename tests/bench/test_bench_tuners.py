@@ -18,17 +18,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from tunebench.activations import activations
 from tunebench.datasets import Place, open_dataset
-from tunebench.evaluation import finished
-from tunebench.latency import in_turn
-from tunebench.metrics import operating_point
+from tunebench.grid.evaluation import finished
+from tunebench.grid.latency import in_turn
+from tunebench.networks.activations import activations
+from tunebench.networks.training import fine_tune, minibatches
 from tunebench.plugins import load_registry
-from tunebench.search import search
-from tunebench.selection import SearchOptions
+from tunebench.results.metrics import operating_point
+from tunebench.selection.search import search
+from tunebench.selection.selector import SearchOptions
 from tunebench.testing import small_task
 from tunebench.testing.points import middle
-from tunebench.training import fine_tune, minibatches
 
 TRIALS, BUDGET, STEPS, ROUNDS = 10, 1.0, 100, 5
 REGISTRY = load_registry()

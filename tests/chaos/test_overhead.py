@@ -9,13 +9,13 @@ import psutil
 import pytest
 from helpers import finish
 
-from tunebench import plan, runner
-from tunebench.engines import LocalEngine
-from tunebench.evaluation import run_cell
-from tunebench.observer import Silent
+from tunebench.grid import plan, runner
+from tunebench.grid.evaluation import run_cell
+from tunebench.grid.observer import Silent
+from tunebench.grid.suite import Suite
 from tunebench.plugins import PluginFile
-from tunebench.store import Store
-from tunebench.suite import Suite
+from tunebench.results.store import Store
+from tunebench.workers.engines import LocalEngine
 
 CELLS = 1000
 TRIVIAL = b"""
@@ -41,7 +41,7 @@ class Memory(Silent):
         self.seen = []
 
     def step(self, note):
-        """See `tunebench.observer.Observer`."""
+        """See `tunebench.grid.observer.Observer`."""
         self.seen.append(psutil.Process().memory_info().rss)
 
 

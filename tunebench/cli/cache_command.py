@@ -9,7 +9,7 @@ import click
 @click.argument("action", type=click.Choice(["size", "clear"]), default="size")
 def command(action: str) -> None:
     """Show the size of the cache of data, originals and activations, or clear it."""
-    from tunebench import cache
+    from tunebench.networks import cache
 
     if action == "clear":
         click.echo(f"freed {cache.clear_cache() / 1e6:.1f} MB in {cache.cache_root()}")

@@ -14,6 +14,6 @@ FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(out: Path, kind: str) -> None:
     """Print the leaderboard of the run folder OUT, made anew from its cells."""
-    from tunebench import leaderboard, report
+    from tunebench.boards import leaderboard, tables
 
-    click.echo(report.render(leaderboard.build(out), kind), nl=kind == "table")
+    click.echo(tables.render(leaderboard.build(out), kind), nl=kind == "table")

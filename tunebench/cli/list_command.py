@@ -19,7 +19,7 @@ KINDS = ("tuners", "datasets", "models", "plugins")
 def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
     """List tuners, data sets, models and plugins; everything without KIND."""
     from tunebench.datasets import dataset_names
-    from tunebench.models import PAPER_WIDTHS
+    from tunebench.networks.models import PAPER_WIDTHS
     from tunebench.plugins import PluginFile, load_registry
 
     registry = load_registry([PluginFile.read(path) for path in plugins])

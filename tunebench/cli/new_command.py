@@ -11,7 +11,7 @@ import click
 @click.argument("name")
 def command(name: str) -> None:
     """Write a plugin package for a tuner called NAME into the folder NAME."""
-    from tunebench.scaffolding import write_package
+    from tunebench.scaffold.scaffolding import write_package
 
     for path in write_package(name, Path(name)):
         click.echo(f"wrote {path}")

@@ -28,10 +28,10 @@ def command(
     Writes README.md, results.json and figures/ into OUT, and the cells into OUT/runs; the same command goes on where it
     was interrupted.
     """
-    from tunebench.cells import FAILURES
     from tunebench.datasets import Place
     from tunebench.paper import report
     from tunebench.paper.experiments import Request
+    from tunebench.results.cells import FAILURES
 
     request = Request(
         out=out,

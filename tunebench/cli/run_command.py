@@ -22,22 +22,22 @@ class Bars:
         self.bar: Any = None
 
     def stage(self, name: str, total: int) -> None:
-        """See `tunebench.observer.Observer`."""
+        """See `tunebench.grid.observer.Observer`."""
         self.end()
         self.bar = tqdm(total=total, desc=name, unit="", disable=self.quiet, mininterval=0.2, dynamic_ncols=True)
 
     def step(self, note: str) -> None:
-        """See `tunebench.observer.Observer`."""
+        """See `tunebench.grid.observer.Observer`."""
         if self.interactive:
             self.bar.set_postfix_str(note[-40:], refresh=False)
         self.bar.update()
 
     def warn(self, text: str) -> None:
-        """See `tunebench.observer.Observer`."""
+        """See `tunebench.grid.observer.Observer`."""
         tqdm.write(f"tunebench: warning: {text}", file=sys.stderr)
 
     def explain(self, text: str) -> None:
-        """See `tunebench.observer.Observer`."""
+        """See `tunebench.grid.observer.Observer`."""
         tqdm.write(text, file=sys.stdout)
 
     def end(self) -> None:
@@ -77,7 +77,7 @@ def command(suite: Path | None, **flags: Any) -> int:
 
     Finished cells are kept and never run again, so the same command continues an interrupted run.
     """
-    from tunebench.suite import load_suite
+    from tunebench.grid.suite import load_suite
 
     names = (
         "datasets",
@@ -93,8 +93,8 @@ def command(suite: Path | None, **flags: Any) -> int:
     )
     chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
 
-    from tunebench import plan, runner
     from tunebench.datasets import Place
+    from tunebench.grid import plan, runner
     from tunebench.plugins import PluginFile
 
     options = plan.RunOptions(
@@ -117,12 +117,12 @@ def command(suite: Path | None, **flags: Any) -> int:
         counts = runner.run(chosen, options, bars)
     finally:
         bars.end()
-    from tunebench import leaderboard, report
-    from tunebench.cells import FAILURES
+    from tunebench.boards import leaderboard, tables
+    from tunebench.results.cells import FAILURES
 
     board = leaderboard.build(options.out)
-    report.write_files(board, options.out)
-    click.echo(report.render(board, "table"))
+    tables.write_files(board, options.out)
+    click.echo(tables.render(board, "table"))
     click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
     return 1 if FAILURES & counts.keys() else 0
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
 from tunebench.datasets.splits import stratified
+from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError
-from tunebench.torchvision_compat import import_torchvision
 
 TEST_SHARE = 0.2
 SPLIT_SEED = 0

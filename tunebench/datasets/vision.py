@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError
-from tunebench.torchvision_compat import import_torchvision
 
 PAPER_ITERATIONS = {"mnist": 32_000, "fashion-mnist": 227_000, "svhn": 275_000, "emnist-balanced": 468_000}
-"""SGD steps of the originals, Xu & Wang 2026 (METHODS section 1)."""
+"""SGD steps of the originals, Xu & Wang 2026 (docs/methods.md, section 1)."""
 MNIST_MOMENTS = (0.1307, 0.3081)
 HALVES = (0.5, 0.5)
 REPLACE = "; replace it, or delete it and pass --download"
@@ -105,7 +105,7 @@ SOURCES: tuple[DatasetSource, ...] = (
     IdxSource("emnist-letters", "EMNIST", 27, *HALVES),
     IdxSource("emnist-mnist", "EMNIST", 10, *HALVES),
 )
-"""Means and standard deviations: METHODS section 1."""
+"""Means and standard deviations: docs/methods.md, section 1."""
 
 
 def _root(name: str, place: Place) -> Path:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tunebench.cells import FAILURES
 from tunebench.gate.limits import Limit, is_absolute_time, is_time
 from tunebench.gate.runs import Place, Row, Run, label, protocol_changes, read_run, version_changes
+from tunebench.results.cells import FAILURES
 
 REGRESSION, INCOMPLETE = 3, 4
 """Exit codes: something got worse; nothing, too little or something else was measured."""

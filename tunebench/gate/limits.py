@@ -6,8 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from tunebench.boards.leaderboard import COLUMNS
 from tunebench.errors import UsageError
-from tunebench.leaderboard import COLUMNS
 from tunebench.naming import unknown_name
 
 DEFAULT_LIMITS = ("ta:-0.5pt", "oa:-0.2pt")

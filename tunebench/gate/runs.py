@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunebench.cells import Cell, differences
-from tunebench.leaderboard import planned_blocks, read_records, row_of
-from tunebench.store import Store
+from tunebench.boards.leaderboard import planned_blocks, read_records, row_of
+from tunebench.results.cells import Cell, differences
+from tunebench.results.store import Store
 
 Row = dict[str, Any]
 Place = tuple[str, str, str, str]

@@ -14,23 +14,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tunebench import originals
-from tunebench.activations import activations, forward
-from tunebench.cost import cost_of_edit
 from tunebench.datasets import Samples
-from tunebench.edits import edited_logits, fold
-from tunebench.metrics import operating_point
-from tunebench.models import ModelSpec
+from tunebench.grid.observer import Observer
+from tunebench.grid.plan import make_plan
+from tunebench.grid.tasks import load_task, load_test
 from tunebench.naming import seed_of
-from tunebench.observer import Observer
-from tunebench.originals import OriginalKey, load_original, load_split
+from tunebench.networks import originals
+from tunebench.networks.activations import activations, forward
+from tunebench.networks.cost import cost_of_edit
+from tunebench.networks.edits import edited_logits, fold
+from tunebench.networks.models import ModelSpec
+from tunebench.networks.originals import OriginalKey, load_original, load_split
+from tunebench.networks.training import minibatches, sgd
 from tunebench.paper.experiments import Place4, Request, Run, Runs, accuracies, parts_of
 from tunebench.paper.published import published
-from tunebench.plan import make_plan
-from tunebench.store import Damaged, read_json, write_json
-from tunebench.tasks import load_task, load_test
-from tunebench.tradeoff import margins, ray_steps
-from tunebench.training import minibatches, sgd
+from tunebench.results.metrics import operating_point
+from tunebench.results.store import Damaged, read_json, write_json
+from tunebench.selection.tradeoff import margins, ray_steps
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 SCALES = tuple(round(0.1 * step, 1) for step in range(401))
@@ -69,7 +69,7 @@ class Prober:
         }
 
     def accuracy(self, edit: LogitEdit, scales: Sequence[float]) -> tuple[list[float], list[float]]:
-        """TA and OA at every scale, exactly (`tunebench.tradeoff.ray_steps`)."""
+        """TA and OA at every scale, exactly (`tunebench.selection.tradeoff.ray_steps`)."""
         base = margins(self.seen.logits, self.labels, self.task.targets)
         direction = self.seen.hidden @ edit.weight[self.task.target] + edit.bias[self.task.target]
         steps = ray_steps(base, direction.numpy())

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tunebench import runner
+from tunebench.boards.leaderboard import read_records
 from tunebench.datasets import Place, open_dataset
 from tunebench.errors import DataError
-from tunebench.leaderboard import read_records
-from tunebench.metrics import per_class_accuracy
+from tunebench.grid import runner
+from tunebench.grid.observer import Observer
+from tunebench.grid.plan import RunOptions
+from tunebench.grid.suite import PROTOCOLS, Suite
 from tunebench.naming import path_part, unknown_name
-from tunebench.observer import Observer
 from tunebench.paper.published import dataset_names
-from tunebench.plan import RunOptions
-from tunebench.predictions import predictions_of
-from tunebench.store import Store
-from tunebench.suite import PROTOCOLS, Suite
+from tunebench.results.metrics import per_class_accuracy
+from tunebench.results.predictions import predictions_of
+from tunebench.results.store import Store
 
 BUDGET = 0.2
 """OA budget of both protocols, percentage points: about what the paper's choices cost it."""

@@ -12,7 +12,7 @@ from tunebench.paper.compare import COLUMNS, Line, difference, show, show_ours
 from tunebench.paper.experiments import BUDGET, Runs
 from tunebench.paper.published import published
 from tunebench.paper.tables import all_tables, line
-from tunebench.search import PAPER_SCALE
+from tunebench.selection.search import PAPER_SCALE
 
 INTRO = """\
 # The published tables beside ours

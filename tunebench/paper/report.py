@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tunebench.observer import Observer
+from tunebench.grid.observer import Observer
+from tunebench.grid.provenance import PACKAGES, cpu_name, version_of
 from tunebench.paper import analysis, experiments, figures
 from tunebench.paper.experiments import Request, Runs
 from tunebench.paper.published import published
 from tunebench.paper.render import Report, readme
-from tunebench.provenance import PACKAGES, cpu_name, version_of
-from tunebench.store import write_text
+from tunebench.results.store import write_text
 
 SCHEMA = 1
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from tunebench.boards.statistics import paired_t, signed_rank
 from tunebench.paper.compare import COLUMNS, Line, Table
 from tunebench.paper.experiments import Place4, Run, Runs
 from tunebench.paper.published import published
-from tunebench.statistics import paired_t, signed_rank
 
 SYNAPSE_FLOPS = 64
 """What the paper charges for one synapse."""

@@ -9,9 +9,9 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from tunebench.activations import forward
-from tunebench.edits import check_edit, edited_logits, fold
 from tunebench.errors import InvalidOutput
+from tunebench.networks.activations import forward
+from tunebench.networks.edits import check_edit, edited_logits, fold
 from tunebench.plugins import one_line
 from tunebench.testing.observe import tensors_of
 from tunebench.testing.subject import Blocked, CheckFailed, Subject, Trial, stray_device

@@ -12,14 +12,14 @@ import torch
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from tunebench.activations import forward
-from tunebench.evaluation import finished
-from tunebench.search import checked
-from tunebench.selection import Candidate, check_logits
+from tunebench.grid.evaluation import finished
+from tunebench.networks.activations import forward
+from tunebench.selection.search import checked
+from tunebench.selection.selector import Candidate, check_logits
+from tunebench.selection.tradeoff import Score
 from tunebench.testing.observe import generator_states, task_state, tensors_of, torch_settings, undone, warning_settings
 from tunebench.testing.points import corners, middle
 from tunebench.testing.tasks import small_task
-from tunebench.tradeoff import Score
 from tunebench.tuner import Tuner, TuningTask
 
 

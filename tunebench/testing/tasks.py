@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tunebench.activations import activations
 from tunebench.datasets import Place, holdout, open_dataset
-from tunebench.models import mlp
 from tunebench.naming import seed_of
+from tunebench.networks.activations import activations
+from tunebench.networks.models import mlp
+from tunebench.networks.training import minibatches, sgd
 from tunebench.testing.observe import undone
-from tunebench.training import minibatches, sgd
 from tunebench.tuner import TuningTask
 
 KINDS = {

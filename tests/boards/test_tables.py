@@ -1,0 +1,110 @@
+"""Leaderboards as text: nothing lost, nothing that a name could inject."""
+
+import csv
+import io
+import itertools
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from tunebench.boards.leaderboard import COLUMNS, build
+from tunebench.boards.tables import RENDERERS, render, write_files
+from tunebench.plugins import load_registry
+
+EVIL = "<script>alert(1)</script>|`x`[a](b)_%$#\n&"
+
+
+@pytest.fixture(scope="module")
+def board(digits_run):
+    """The leaderboard of the real run."""
+    return build(digits_run)
+
+
+@pytest.fixture
+def evil(board):
+    """The same with names and remarks that mean something to Markdown, HTML and LaTeX."""
+    rows = [{**row, "tuner": EVIL, "dataset": EVIL, "status": EVIL, "rank": None} for row in board.rows]
+    return replace(board, rows=rows, notes=[EVIL])
+
+
+def test_csv_holds_every_figure(board):
+    """Reading the CSV back gives the rows, with an empty field where there is no figure."""
+    found = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    assert list(found[0]) == list(COLUMNS)
+    for text, row in zip(found, board.rows, strict=True):
+        for name, value in row.items():
+            if isinstance(value, float):
+                assert float(text[name]) == value
+            else:
+                assert text[name] == ("" if value is None else str(value))
+
+
+def test_json_holds_everything(board):
+    """The JSON form has the contract's keys, the same rows, and no NaN."""
+    content = json.loads(render(board, "json"), parse_constant=pytest.fail)
+    assert content["schema"] == 1
+    assert content["protocol"] == "holdout"
+    assert content["rows"] == json.loads(json.dumps(board.rows))
+    assert content["curves"]
+    assert content["pairs"]
+
+
+def test_the_table_fits_a_terminal(board):
+    """80 columns are enough for the longest bundled name, every tuner has a line, and accuracies are in per cent."""
+    longest = max(load_registry().tuners, key=len)
+    rows = [{**row, "tuner": longest} if row["tuner"] == "random-synapses" else row for row in board.rows]
+    board = replace(board, rows=rows)
+    text = render(board, "table")
+    assert max(map(len, text.splitlines())) <= 80
+    for row in board.rows:
+        line = next(line for line in text.splitlines() if f" {row['tuner']} " in line)
+        assert f"{100 * row['ta']:.2f}" in line
+        assert f"{100 * row['ta_gain']:+.2f}" in line
+
+
+@pytest.mark.parametrize("kind", sorted(RENDERERS))
+def test_every_format_names_every_tuner(board, kind):
+    """No format leaves a row out."""
+    text = render(board, kind).replace("\\", "")
+    assert all(row["tuner"] in text for row in board.rows)
+
+
+def test_markdown_is_inert(evil):
+    """No name opens HTML, breaks a table row or becomes a link or a heading."""
+    text = render(evil, "markdown")
+    assert "<script>" not in text
+    lines = [line.replace("\\|", "") if line.startswith("|") else "" for line in text.splitlines()]
+    tables = [list(rows) for filled, rows in itertools.groupby(lines, key=bool) if filled]
+    assert len(tables) >= 2
+    assert all(len({row.count("|") for row in rows}) == 1 for rows in tables)
+    assert "[a]" not in text.replace("\\[", "").replace("\\]", "")
+
+
+def test_html_is_inert(evil):
+    """Nothing but the report's own elements comes out of the page."""
+
+    found = set()
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.add(tag)
+    parser.feed(render(evil, "html"))
+    assert "script" not in found
+    assert {"h1", "h2", "table", "td"} <= found
+
+
+def test_a_row_without_a_result_shows_its_status(board):
+    """Where there is no rank the status stands in its place, and no figure."""
+    rows = [{**dict.fromkeys(COLUMNS), "dataset": "d", "model": "m", "target": "1", "tuner": "t", "status": "timeout"}]
+    text = render(replace(board, rows=rows), "table")
+    assert "timeout" in text
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_files_are_written(board, tmp_path):
+    """CSV, JSON and Markdown appear under their names with the rendered content."""
+    write_files(board, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard.csv", "leaderboard.json", "leaderboard.md"]
+    assert (tmp_path / "leaderboard.csv").read_text("utf-8") == render(board, "csv")
+    assert (tmp_path / "leaderboard.md").read_text("utf-8") == render(board, "markdown")

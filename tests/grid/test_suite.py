@@ -1,0 +1,73 @@
+"""Suite files and flags: what is accepted, what is refused, and how the two combine."""
+
+import pytest
+
+from tunebench import UsageError
+from tunebench.grid.suite import Suite, embedded_text, load_suite, parse_suite, seconds_of
+
+
+def test_the_embedded_suite():
+    """Without a file and flags the digits suite runs: both networks, every tuner, 3 seeds, 15 trials, 1 point of OA."""
+    suite = load_suite(None, {})
+    assert suite == Suite(name="digits", models=("model1", "model2"), trials=15, budget=1.0, recipe="quick")
+    assert parse_suite(embedded_text(), "embedded") == suite
+
+
+def test_flags_override_the_file(tmp_path):
+    """A flag that was given wins; one that was not leaves the file's value, also when it is empty."""
+    path = tmp_path / "suite.toml"
+    path.write_text('name = "mine"\ndatasets = ["mnist"]\ntargets = [5, "weakest"]\nbudget = 1\nseeds = 7\n')
+    suite = load_suite(path, {"seeds": 2, "trials": None, "models": ()})
+    assert suite == Suite(name="mine", datasets=("mnist",), targets=("5", "weakest"), budget=1.0, seeds=2)
+
+
+def test_naming_a_data_set_leaves_the_embedded_rules_behind():
+    """``-d mnist`` has the documented defaults, not the digits suite's budget and recipe."""
+    suite = load_suite(None, {"datasets": ("mnist",)})
+    assert suite == Suite(name="mnist", datasets=("mnist",))
+    assert load_suite(None, {"datasets": ("npz:a/b.npz",)}).name == "npz-a-b.npz"
+    assert load_suite(None, {"datasets": ("digits",), "models": ("model1",)}).budget == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sedes = 3", "unknown key 'sedes'; did you mean seeds"),
+        ("seeds = 0", "seeds is 0; give at least 1"),
+        ("seeds = true", "seeds has to be int, not True"),
+        ('seeds = "3"', "seeds has to be int"),
+        ("trials = 1", "trials is 1; give at least 2"),
+        ("budget = -0.1", "budget is -0.1; give percentage points"),
+        ("budget = nan", "budget is nan"),
+        ('protocol = "papr"', "unknown protocol 'papr'; did you mean paper"),
+        ('recipe = "qick"', "unknown recipe 'qick'; did you mean quick"),
+        ('margin = "2se"', "unknown margin '2se'; did you mean 1se"),
+        ('timeout = "soon"', "'soon' is not a duration; write 90s, 10m or 2h"),
+        ('timeout = "0s"', "is not a duration"),
+        ("models = []", "models is empty"),
+        ("models = [1.5]", "models has to be a list of names"),
+        ('name = "../up"', "names the run folder"),
+        ('name = ""', "names the run folder"),
+        ("name = [", "not valid TOML"),
+    ],
+)
+def test_bad_suites_say_what_is_wrong(text, fault):
+    """Each fault of a suite file is one line that names it."""
+    with pytest.raises(UsageError, match=fault) as error:
+        parse_suite(text, "suite.toml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    """A suite that is not there, or not text, is named."""
+    with pytest.raises(UsageError, match=r"cannot read the suite .*none\.toml: No such file"):
+        load_suite(tmp_path / "none.toml", {})
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot read the suite"):
+        load_suite(tmp_path / "bad.toml", {})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("7", 7), (" 2 m ", 120)])
+def test_durations(text, seconds):
+    """Seconds, minutes and hours as people write them."""
+    assert seconds_of(text) == seconds

@@ -1,0 +1,131 @@
+"""Parameters and FLOPs: the published figures exactly, and the counting rules of docs/methods.md, section 3."""
+
+import pytest
+import torch
+from torch import nn
+
+from tunebench import LogitEdit
+from tunebench.datasets.torchvision_compat import import_torchvision
+from tunebench.networks.activations import forward
+from tunebench.networks.cost import cost_of_edit, cost_of_module, count_flops, count_params
+from tunebench.networks.edits import EditedModel, fold
+from tunebench.networks.models import find_model
+
+X = torch.zeros(1, 1, 28, 28)
+PUBLISHED = [("model1", 85_614, 85_778), ("model2", 119_722, 120_010)]
+
+
+def build(name="model1"):
+    """An untrained network for MNIST in which no parameter is zero."""
+    torch.manual_seed(0)
+    return find_model(name).build((1, 28, 28), 10).eval()
+
+
+def edit_of(last=0, skip=0, bias=0.0):
+    """An edit of class 5 of model 1: ``skip`` synapses from the first hidden layer, ``last`` from the second."""
+    edit = LogitEdit(torch.zeros(10, 164), torch.zeros(10))
+    edit.weight[5, :skip] = 0.5
+    edit.weight[5, 100 : 100 + last] = 0.25
+    edit.bias[5] = bias
+    return edit
+
+
+def cost(edit, model=None):
+    """Cost of model 1 with ``edit``."""
+    model = model or build()
+    return cost_of_edit(model, edit, fold(model, edit), X)
+
+
+@pytest.mark.parametrize(("name", "params", "flops"), PUBLISHED)
+def test_published_counts(name, params, flops):
+    """Models 1 and 2 have exactly the parameters and FLOPs that the paper prints."""
+    assert count_params(build(name)) == params
+    assert count_flops(build(name), X) == flops
+
+
+@pytest.mark.parametrize(("name", "params", "flops"), PUBLISHED)
+def test_ptflops_agrees(name, params, flops):
+    """ptflops, which the paper used, counts the same without its functional doubles."""
+    import_torchvision()
+    from ptflops import get_model_complexity_info
+
+    found = get_model_complexity_info(
+        build(name), (1, 28, 28), as_strings=False, print_per_layer_stat=False, backend="pytorch",
+        backend_specific_config={"count_functional": False},
+    )  # fmt: skip
+    assert found == (flops, params)
+
+
+def test_a_synapse_from_an_early_layer_is_a_new_weight():
+    """Seven skip synapses cost 7 parameters and 7 FLOPs in the logical network; the paper counts the same 85,621."""
+    found = cost(edit_of(skip=7))
+    assert (found.params, found.params_paper, found.flops) == (85_621, 85_621, 85_785)
+
+
+def test_a_synapse_from_the_last_layer_is_an_edit():
+    """Weights that are there already cost nothing new; the paper charges 1 for each all the same."""
+    found = cost(edit_of(last=7))
+    assert (found.params, found.params_paper, found.flops) == (85_614, 85_621, 85_778)
+    assert (found.params_stored, found.flops_stored) == (85_614, 85_778)
+
+
+def test_a_bias_is_an_edit():
+    """Changing a bias that is there already costs nothing, under either convention."""
+    found = cost(edit_of(bias=0.3))
+    assert found == (85_614, 85_778, 85_614, 85_614, 85_778)
+
+
+def test_folding_costs_what_it_stores():
+    """A folded skip synapse stores a pass-through weight and a final one, and a ReLU unit more."""
+    found = cost(edit_of(skip=3, last=2))
+    assert (found.params, found.params_paper) == (85_617, 85_619)
+    assert (found.params_stored, found.flops_stored) == (85_614 + 2 * 3, 85_778 + 2 * 3 + 3)
+
+
+def test_an_edit_can_bring_a_weight_to_life_or_to_zero():
+    """The output layer is counted as it is after the merge."""
+    model, edit = build(), edit_of(last=2)
+    with torch.no_grad():
+        model[-1].weight[5, 0] = 0.0  # comes to life
+        model[-1].weight[5, 1] = -0.25  # is cancelled
+        model[-1].bias[5] = 0.0
+    edit.bias[5] = 1.0
+    assert count_params(model) == 85_612
+    assert cost(edit, model).params == 85_613
+
+
+def test_masked_weights_do_not_count():
+    """Zeros left by pruning cost neither parameters nor FLOPs."""
+    model = build()
+    with torch.no_grad():
+        model[1].weight[:, :300] = 0
+    assert cost_of_module(model, X) == (55_614, 55_778, 55_614, 55_614, 55_778)
+
+
+def test_a_unit_without_input_has_no_relu():
+    """A ReLU unit counts only while some parameter feeds it."""
+    model = build()
+    with torch.no_grad():
+        model[3].weight[7] = 0
+        model[3].bias[7] = 0
+    assert count_flops(model, X) == 85_778 - 100 - 1 - 1
+    with torch.no_grad():
+        model[3].bias[7] = 1
+    assert count_flops(model, X) == 85_778 - 100
+
+
+def test_a_convolution_counts_at_every_position():
+    """Weights and biases of a convolution count once per output position, as does its ReLU."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+    assert count_flops(model, torch.zeros(1, 1, 8, 8)) == 36 * (18 + 2) + 72 + (72 * 3 + 3)
+
+
+def test_a_wrapped_network_stores_its_edit():
+    """Where the base cannot be folded, what is exported holds the edit's non-zero entries beside it."""
+    base, edit = EditedModel(build(), edit_of(last=1)), edit_of(skip=3, bias=0.5)
+    folded = fold(base, edit)
+    assert isinstance(folded, EditedModel)
+    forward(folded, X)
+    found = cost_of_edit(base, edit, folded, X)
+    assert found.params_stored == 85_614 + 1 + 3 + 1
+    assert found.flops_stored == 85_778 + 1 + 3 + 1

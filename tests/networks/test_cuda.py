@@ -1,0 +1,52 @@
+"""What runs on an accelerator, held against the CPU; skipped where there is none."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+from tunebench_synapse import StreamingEvaluator
+
+from tunebench.plugins import load_registry
+from tunebench.selection.search import search
+from tunebench.selection.selector import SearchOptions
+from tunebench.testing import small_task
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that this torch can use")
+
+
+def test_evaluation_agrees():
+    """Thresholds and counts of all targets and ranks on the GPU are those of the CPU."""
+    task = small_task()
+    results = []
+    for device in ("cpu", "cuda"):
+        stream = StreamingEvaluator(None, 8)
+        for rows in torch.split(torch.arange(len(task.y_train)), 200):
+            stream.update(*(t[rows].to(device) for t in (task.hidden_train, task.logits_train, task.y_train)))
+        results.append(stream.result())
+    cpu, gpu = results
+    assert gpu.threshold.is_cuda
+    assert torch.allclose(gpu.threshold.cpu(), cpu.threshold, rtol=1e-5)
+    assert torch.equal(gpu.count.cpu(), cpu.count)
+
+
+@pytest.mark.parametrize("name", ["smvt-sj", "logit-bias", "cw-p", "weighted-finetune"])
+def test_a_search_agrees(name):
+    """A search on the GPU keeps the budget, and chooses as many target samples as on the CPU, give or take rounding."""
+    found = []
+    for device in ("cpu", "cuda"):
+        task = small_task(device=device)
+        chosen = search(load_registry().tuner(name), task, SearchOptions(trials=6, budget=1.0)).chosen["plain"][1.0]
+        assert chosen.score.lost - chosen.score.gained <= len(task.y_valid) // 100
+        found.append(chosen.score.hits)
+    assert abs(found[0] - found[1]) <= 1
+
+
+def test_a_run(tunebench, tmp_path):
+    """`--device cuda` runs a grid to its leaderboard."""
+    flags = ("-m", "mlp:8", "-t", "original", "-t", "smvt-sj", "--seeds", "1", "--trials", "3", "-q", "-o", tmp_path)
+    done = tunebench("run", "-d", "digits", "--device", "cuda", *flags)
+    assert done.code == 0, done.err
+    with (tmp_path / "leaderboard.csv").open() as rows:
+        assert {row["status"] for row in csv.DictReader(rows)} == {"ok"}

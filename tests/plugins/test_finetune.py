@@ -1,0 +1,215 @@
+"""Fine-tuning rivals: losses against their formulas, and which weights may move."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+import tunebench_finetune
+from digits import assert_keeps_the_rules, digits_task, target_recall, tuned
+from torch import nn
+from tunebench_finetune.last_layer import last_hidden, oversampled_rows
+from tunebench_finetune.losses import class_weighted, dynamically_weighted_balanced, logit_adjusted
+
+from tunebench.networks.training import minibatches
+
+TUNERS = {tuner.name: tuner for tuner in tunebench_finetune.tunebench_tuners()}
+PARAMS = {
+    "lambda": 4.0,
+    "target_weight": 4.0,
+    "tau": 1.0,
+    "rate": 4.0,
+    "l2": 1e-4,
+    "lr_multiplier": 1.0,
+    "steps": 60,
+}
+
+
+@pytest.fixture(scope="session")
+def task():
+    """Digit 8 on a small under-trained network."""
+    return digits_task()
+
+
+def logits_and_labels():
+    """A batch of 40 with logits large enough for confident and for wrong predictions."""
+    generator = torch.Generator().manual_seed(0)
+    return 4 * torch.randn(40, 10, generator=generator), torch.arange(40) % 10
+
+
+@pytest.mark.parametrize("name", TUNERS)
+def test_fine_tuning_keeps_the_rules(task, name):
+    """Each member returns a deterministic tuned copy of the network and touches nothing else."""
+    assert TUNERS[name].skip(task) is None
+    assert_keeps_the_rules(TUNERS[name], task, PARAMS)
+
+
+@pytest.mark.parametrize("name", TUNERS)
+def test_the_seed_decides_the_batches(task, name):
+    """Another task seed gives another network: the order of the batches comes from it."""
+    other = tuned(TUNERS[name], dataclasses.replace(task, seed=12), PARAMS)
+    assert not torch.equal(tuned(TUNERS[name], task, PARAMS)(task.x_valid), other(task.x_valid))
+
+
+@pytest.mark.parametrize("targets", [(8,), (8, 3)])
+@pytest.mark.parametrize(
+    ("name", "parameter", "low", "high"),
+    [
+        ("weighted-finetune", "lambda", 1.0, 20.0),
+        ("logit-adjustment", "tau", 0.0, 2.0),
+        ("dwb-loss", "target_weight", 1.0, 20.0),
+        ("last-layer", "rate", 1.0, 20.0),
+    ],
+)
+def test_more_preference_raises_the_targets(task, name, parameter, low, high, targets):
+    """Each member's own hyperparameter buys more of the samples of its targets, one or several."""
+    task = dataclasses.replace(task, targets=targets)
+    less, more = (target_recall(tuned(TUNERS[name], task, PARAMS | {parameter: value}), task) for value in (low, high))
+    assert more > less
+
+
+def test_class_weighted_loss_is_torchs_own(task):
+    """The loss is F.cross_entropy with lambda on every target and 1 elsewhere."""
+    logits, y = logits_and_labels()
+    loss = class_weighted(dataclasses.replace(task, targets=(8, 3)), {"lambda": 7.0})
+    weight = torch.tensor([1.0, 1, 1, 7, 1, 1, 1, 1, 7, 1])
+    assert loss(logits, y) == F.cross_entropy(logits, y, weight=weight)
+    assert loss(logits, y) != F.cross_entropy(logits, y)
+
+
+def test_dwb_loss_follows_the_formula(task):
+    """Sample by sample the loss is w^(1-p) CE - p(1-p), averaged over the batch."""
+    logits, y = logits_and_labels()
+    total = 0.0
+    for row, label in zip(logits.double().tolist(), y.tolist(), strict=True):
+        p = math.exp(row[label]) / sum(map(math.exp, row))
+        w = 5.0 if label in (8, 3) else 1.0
+        total += w ** (1 - p) * -math.log(p) - p * (1 - p)
+    loss = dynamically_weighted_balanced(dataclasses.replace(task, targets=(8, 3)), {"target_weight": 5.0})
+    assert float(loss(logits.double(), y)) == pytest.approx(total / len(y), rel=1e-6)
+
+
+def test_dwb_loss_has_finite_gradients(task):
+    """Logits so far apart that p is 0 or 1 in float32 still give finite gradients."""
+    logits = torch.tensor([[500.0, -500.0] + [0.0] * 8, [-500.0, 500.0] + [0.0] * 8], requires_grad=True)
+    loss = dynamically_weighted_balanced(task, {"target_weight": 20.0})(logits, torch.tensor([0, 0]))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.isfinite().all()
+    assert gradient[1].abs().max() > 0.1
+
+
+def test_logit_adjusted_loss_follows_the_formula(task):
+    """The loss is -log of exp(f_y + tau log pi_y) over its sum, with targets ten times rarer under pi."""
+    logits, y = logits_and_labels()
+    prior = torch.ones(10, dtype=torch.float64)
+    prior[[3, 8]] = 0.1
+    prior /= prior.sum()
+    adjusted = logits.double().exp() * prior**1.5
+    expected = -(adjusted[torch.arange(40), y] / adjusted.sum(1)).log().mean()
+    loss = logit_adjusted(dataclasses.replace(task, targets=(8, 3)), {"tau": 1.5})
+    assert float(loss(logits.double(), y)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_without_preference_it_is_continue_training(task):
+    """tau = 0 equals continued training bit for bit, and lambda = 1 within rounding."""
+    plain = tuned(TUNERS["continue-training"], task, PARAMS)(task.x_valid)
+    adjusted = tuned(TUNERS["logit-adjustment"], task, PARAMS | {"tau": 0.0})(task.x_valid)
+    weighted = tuned(TUNERS["weighted-finetune"], task, PARAMS | {"lambda": 1.0})(task.x_valid)
+    assert torch.equal(plain, adjusted)
+    torch.testing.assert_close(plain, weighted, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(plain, task.logits_valid, atol=1e-2)
+
+
+def test_continue_training_is_the_textbook_loop(task):
+    """Steps and step size are those of the parameters: the result is that of autograd and torch's own SGD."""
+    model = copy.deepcopy(task.model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5 * task.learning_rate)
+    for x, y in minibatches(task.x_train, task.y_train, 30, task.seed):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    mine = tuned(TUNERS["continue-training"], task, {"lr_multiplier": 0.5, "steps": 30})
+    torch.testing.assert_close(mine(task.x_valid), model(task.x_valid), rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_too_large_gives_the_original(task):
+    """A diverging trial returns the network unchanged, finite, instead of failing the cell."""
+    huge = dataclasses.replace(task, learning_rate=1e25)
+    for tuner in TUNERS.values():
+        assert torch.equal(tuned(tuner, huge, PARAMS)(task.x_valid), task.model(task.x_valid))
+
+
+def test_last_layer_moves_the_output_layer_alone(task):
+    """All other layers are bitwise as before, and the output layer has moved, weight and bias."""
+    model = tuned(TUNERS["last-layer"], task, PARAMS)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, task.model.state_dict()[name]) != name.startswith("5.")
+
+
+def test_last_layer_is_sgd_on_cached_features(task):
+    """The output layer is that of autograd and torch's own SGD, with L2, on the oversampled batches."""
+    head = copy.deepcopy(task.model[5])
+    optimizer = torch.optim.SGD(head.parameters(), lr=task.learning_rate, weight_decay=0.01)
+    features = task.hidden_train[:, 32:]
+    for rows in oversampled_rows(task.y_train, (8,), 4.0, 60, task.seed):
+        optimizer.zero_grad()
+        F.cross_entropy(head(features[rows]), task.y_train[rows]).backward()
+        optimizer.step()
+    model = tuned(TUNERS["last-layer"], task, PARAMS | {"l2": 0.01})
+    torch.testing.assert_close(model[5].weight, head.weight, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(model[5].bias, head.bias, rtol=1e-3, atol=1e-5)
+
+
+def test_oversampling_draws_targets_at_their_rate():
+    """Targets make up rate * N_target of rate * N_target + N_other draws, in batches of 64."""
+    y = torch.arange(10).repeat(30)
+    batches = list(oversampled_rows(y, (8, 3), 6.0, 500, seed=0))
+    assert [len(rows) for rows in batches] == [64] * 500
+    labels = y[torch.cat(batches)]
+    share = float(((labels == 8) | (labels == 3)).double().mean())
+    assert share == pytest.approx(12 / 20, abs=0.01)
+    assert torch.equal(torch.cat(batches), torch.cat(list(oversampled_rows(y, (8, 3), 6.0, 500, seed=0))))
+    assert not torch.equal(torch.cat(batches), torch.cat(list(oversampled_rows(y, (8, 3), 6.0, 500, seed=1))))
+
+
+def test_last_hidden_takes_the_last_layer_only(task):
+    """Of 32 + 16 hidden units the 16 of the second layer are the features."""
+    assert torch.equal(last_hidden(task), task.hidden_train[:, 32:])
+
+
+def without_hidden(task):
+    """The task as the host gives it for a network without hidden layers."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nothing = {"hidden_train": task.hidden_train[:, :0], "layer_of": task.layer_of[:0]}
+    return dataclasses.replace(task, model=model, **nothing)
+
+
+def test_last_layer_skips_other_heads(task):
+    """An output layer that is not Linear, not fed by the cached units, or of another width: a reason each."""
+    tuner = TUNERS["last-layer"]
+    conv = dataclasses.replace(task, model=nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten()))
+    assert "not a Linear layer" in tuner.skip(conv)
+    assert "not fed" in tuner.skip(without_hidden(task))
+    scaled = dataclasses.replace(task, hidden_train=task.hidden_train * 2)
+    assert "not fed" in tuner.skip(scaled)
+    wide = dataclasses.replace(task, layer_of=torch.zeros(48, dtype=torch.int64))
+    assert "not fed" in tuner.skip(wide)
+
+
+def test_networks_that_are_no_plain_stack_are_fine_tuned_too(task):
+    """A convolution with batch normalisation and dropout keeps the same rules under every loss."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Flatten(),
+            nn.Linear(144, 10),
+        ).eval()
+    conv = dataclasses.replace(task, model=model)
+    for name in ("continue-training", "weighted-finetune", "logit-adjustment", "dwb-loss"):
+        assert_keeps_the_rules(TUNERS[name], conv, PARAMS | {"steps": 5})

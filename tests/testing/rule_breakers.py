@@ -1,0 +1,110 @@
+# ruff: noqa: D102  (what a method should do is told by `Tuner`, what it does wrong by the class)
+"""Tuners that break a promise beyond their result: edits, skips, unusual tasks, global state."""
+
+from __future__ import annotations
+
+import random
+import warnings
+
+import torch
+from broken_tuners import Sound, SoundNetwork
+
+from tunebench import LogitEdit
+
+
+class GatedEdit(LogitEdit):
+    """An edit that means to act on confident samples only; the host knows nothing of that."""
+
+    gate = 0.9
+
+
+class GatesItsEdit(Sound):
+    def tune(self, task, params, prepared):
+        edit = super().tune(task, params, prepared)
+        return GatedEdit(edit.weight, edit.bias)
+
+
+class ScalesEveryLogit(Sound):
+    scalable = True
+
+    def tune(self, task, params, prepared):
+        edit = LogitEdit.of_target(task)
+        edit.bias.fill_(params["bias"])
+        return edit
+
+
+class ScalesANetwork(SoundNetwork):
+    scalable = True
+
+
+class SkipsWithTrue(Sound):
+    def skip(self, task):
+        return True if len(task.targets) > 1 else None
+
+
+class SkipsSilently(Sound):
+    def skip(self, task):
+        return "" if task.classes == 2 else None
+
+
+class SkipRaises(Sound):
+    def skip(self, task):
+        if task.classes == 47:
+            raise KeyError("47")
+
+
+class AtLeastThreeClasses(Sound):
+    def tune(self, task, params, prepared):
+        task.logits_train.topk(3, dim=1)
+        return super().tune(task, params, prepared)
+
+
+class TenClassesOnly(Sound):
+    def tune(self, task, params, prepared):
+        edit = LogitEdit(torch.zeros(10, task.hidden_train.shape[1]), torch.zeros(10))
+        return edit if task.classes > 2 else super().tune(task, params, prepared)
+
+
+class PrecisionOfNothing(Sound):
+    def tune(self, task, params, prepared):
+        predicted = task.logits_train.argmax(1)
+        false_alarms = predicted[task.y_train != task.target] == task.target
+        if task.classes == 10:
+            1 / int((predicted == task.target).sum() + 0 * false_alarms.sum())
+        return super().tune(task, params, prepared)
+
+
+class MeanOfMistakes(Sound):
+    def tune(self, task, params, prepared):
+        wrong = task.logits_train.argmax(1) != task.y_train
+        return LogitEdit.of_target(task, weight=0.01 * task.hidden_train[wrong].mean(0))
+
+
+class OneTargetOnly(Sound):
+    def tune(self, task, params, prepared):
+        (_only,) = task.targets
+        return super().tune(task, params, prepared)
+
+
+class SeedsEverything(Sound):
+    def tune(self, task, params, prepared):
+        torch.manual_seed(task.seed)
+        return super().tune(task, params, prepared)
+
+
+class ShufflesWithRandom(Sound):
+    def tune(self, task, params, prepared):
+        random.shuffle([1, 2, 3])
+        return super().tune(task, params, prepared)
+
+
+class TakesAllThreads(Sound):
+    def tune(self, task, params, prepared):
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        return super().tune(task, params, prepared)
+
+
+class SilencesWarnings(Sound):
+    def tune(self, task, params, prepared):
+        warnings.simplefilter("ignore")
+        return super().tune(task, params, prepared)

@@ -1,0 +1,234 @@
+"""Engines: functions run elsewhere, lost workers are replaced, errors and timeouts are not tried again."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+
+import pytest
+from conftest import run_command
+from pebble import ProcessExpired
+
+from tunebench import UsageError
+from tunebench.grid import plan, runner
+from tunebench.grid.evaluation import failure, record_of
+from tunebench.grid.observer import Silent
+from tunebench.grid.provenance import provenance
+from tunebench.grid.suite import Suite
+from tunebench.results.store import Store
+from tunebench.workers.cluster import DaskEngine, open_engine
+from tunebench.workers.engines import LocalEngine
+
+
+class Scripted:
+    """An engine that runs nothing: each submission ends as the next item of ``ends`` says."""
+
+    workers = 2
+
+    def __init__(self, ends):
+        self.ends = deque(ends)
+        self.submitted = []
+
+    def submit(self, function, argument, timeout):
+        """Hand out the next scripted end."""
+        self.submitted.append(argument)
+        future, end = Future(), self.ends.popleft()
+        if end is None:
+            result = failure("skipped", "scripted")
+            future.set_result(record_of(argument, provenance(argument), result))
+        else:
+            future.set_exception(end)
+        return future
+
+
+@pytest.fixture(scope="module")
+def jobs(own_cache, tmp_path_factory):
+    """Two jobs of a real grid."""
+    options = plan.RunOptions(tmp_path_factory.mktemp("jobs"))
+    suite = Suite(models=("mlp:8",), tuners=("original",), targets=("1", "2"), seeds=1, trials=2, recipe="quick")
+    made = plan.make_plan(suite, options)
+    engine = LocalEngine(1)
+    records = runner.train_originals(made, engine, Silent(), options)
+    engine.close()
+    return list(plan.make_jobs(made, records, options))
+
+
+def run(jobs, tmp_path, *ends):
+    """Run ``jobs`` on a `Scripted` engine; the counts and what was submitted."""
+    engine = Scripted(ends)
+    counts = runner.run_cells(jobs, Store(tmp_path), engine, Silent(), plan.RunOptions(tmp_path), 5)
+    return counts, engine.submitted
+
+
+def killed():
+    """How pebble reports SIGKILL."""
+    return ProcessExpired("Abnormal termination", code=-signal.SIGKILL)
+
+
+def test_a_lost_worker_is_replaced(jobs, tmp_path):
+    """A cell whose worker is killed, on this machine or on a cluster, is computed again and comes out well."""
+    counts, submitted = run(jobs[:1], tmp_path, killed(), CancelledError(), None)
+    assert counts == {"skipped": 1}
+    assert len(submitted) == 3
+
+
+@pytest.mark.parametrize(("kills", "status"), [(0, "crashed"), (1, "out-of-memory")])
+def test_a_worker_lost_again_and_again_is_given_up(jobs, tmp_path, monkeypatch, kills, status):
+    """After two retries the cell fails; the kernel's own count says whether it was for memory."""
+    count = iter([0, kills])
+    monkeypatch.setattr("tunebench.workers.isolation.oom_kills", lambda: next(count))
+    counts, submitted = run(jobs[:1], tmp_path, killed(), killed(), killed())
+    assert counts == {status: 1}
+    assert len(submitted) == 3
+    assert "SIGKILL" in Store(tmp_path).get("cells", jobs[0].cell)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (TimeoutError("Task timeout", 5), "timeout"),
+        (ProcessExpired("Abnormal termination", code=-signal.SIGSEGV), "crashed"),
+        (ProcessExpired("Abnormal termination", code=0), "crashed"),
+        (ValueError("cannot be unpickled"), "crashed"),
+    ],
+)
+def test_errors_and_timeouts_are_not_tried_again(jobs, tmp_path, end, status):
+    """Whatever a cell did to itself it would do again."""
+    counts, submitted = run(jobs[:1], tmp_path, end)
+    assert counts == {status: 1}
+    assert len(submitted) == 1
+
+
+def test_a_cell_that_another_run_finished_is_not_computed(jobs, tmp_path):
+    """What appears in OUT while a run goes on is taken over."""
+    run(jobs[1:], tmp_path, None)
+    engine = Scripted([None])
+    store, options = Store(tmp_path), plan.RunOptions(tmp_path)
+    path = store.path("cells", jobs[1].cell)
+    hidden = path.rename(path.with_suffix(".hidden"))
+
+    class Other(Silent):
+        def stage(self, name, total):
+            hidden.rename(path)
+
+    assert runner.run_cells(jobs, store, engine, Other(), options, 5) == {"skipped": 2}
+    assert [job.cell for job in engine.submitted] == [jobs[0].cell]
+
+
+def test_a_worker_that_would_compute_something_else_refuses(jobs):
+    """A cluster worker with another torch, or other code of the tuner, gives an error and no figure."""
+    from dataclasses import replace
+
+    from tunebench.grid.evaluation import run_cell
+
+    job = jobs[0]
+    record = run_cell(replace(job, inputs={**job.inputs, "torch": "1.0"}))
+    assert record["status"] == "error"
+    assert "torch: 1.0 -> " in record["reason"]
+
+
+def slow(seconds):
+    """Sleep, then say which process it was."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_every_function_has_a_process_of_its_own():
+    """Functions run side by side in fresh processes, and a timeout ends one of them only."""
+    engine = LocalEngine(2)
+    late, *futures = [engine.submit(slow, seconds, 20) for seconds in (100, 0, 0)]
+    late.cancel()
+    pids = {future.result() for future in futures}
+    assert len(pids | {os.getpid()}) == 3
+    with pytest.raises(TimeoutError):
+        engine.submit(slow, 100, 0.2).result()
+    engine.close()
+
+
+def test_closing_is_quiet(capfd):
+    """Functions that end just when the engine is closed leave no traceback on the terminal."""
+    for _ in range(10):
+        engine = LocalEngine(2)
+        futures = [engine.submit(len, (), None) for _ in range(2)]
+        wait(futures, return_when=FIRST_COMPLETED)
+        engine.submit(len, (), None)
+        engine.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_script_without_a_guard_runs_once(own_cache, tmp_path):
+    """Workers do not import the script that started the run: without ``if __name__`` it would start again in each."""
+    flags = ["-d", "digits", "-m", "mlp:8", "-t", "original", "--seeds", "1", "-q", "-o", str(tmp_path / "out")]
+    (tmp_path / "mine.py").write_text(f"print('here')\nfrom tunebench.cli import main\nmain(['run', *{flags!r}])\n")
+    done = subprocess.run([sys.executable, tmp_path / "mine.py"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("here") == 1
+
+
+def test_unknown_executors_are_refused(tmp_path):
+    """--executor takes processes or a dask address, and says so in one line."""
+    done = run_command("run", "-t", "original", "--executor", "slurm", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "write processes, or dask://HOST:PORT" in done.err
+
+
+def test_a_missing_package_is_one_line(monkeypatch):
+    """Without dask.distributed the error says what to install."""
+    real = builtins.__import__
+
+    def without(name, *args):
+        if name.partition(".")[0] == "distributed":
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    monkeypatch.setattr("tunebench.workers.cluster.importlib.import_module", without)
+    with pytest.raises(UsageError, match=r"pip install 'tunebench\[dask\]'"):
+        open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
+
+
+def test_a_silent_scheduler_is_one_line(monkeypatch):
+    """A scheduler that does not answer ends in one line that names the address."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("tunebench.workers.cluster.PATIENCE", 1)
+    with pytest.raises(UsageError, match=r"dask://127.0.0.1:1: no dask scheduler answers there"):
+        open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
+
+
+def test_a_lost_scheduler_ends_the_run():
+    """A scheduler that is gone is no failure of cells: the run ends in one line, and closing the engine is quiet."""
+
+    class Gone:
+        status = "closed"
+
+        def close(self):
+            raise OSError("no connection")
+
+    engine = object.__new__(DaskEngine)
+    engine.client = engine.executor = Gone()
+    for use in (lambda: engine.workers, lambda: engine.submit(slow, 0, None)):
+        with pytest.raises(UsageError, match="the dask scheduler is gone; start it again"):
+            use()
+    Gone.status, Gone.nthreads = "connecting", Gone.close
+    with pytest.raises(UsageError, match="the dask scheduler is gone"):
+        engine.workers  # noqa: B018
+    engine.close()
+
+
+@pytest.mark.parametrize(("text", "size"), [("500M", 500 * 2**20), ("2g", 2**31), ("1 ", 1), ("3TB", 3 * 2**40)])
+def test_sizes(text, size):
+    """--memory takes bytes with a unit."""
+    assert plan.bytes_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1G", "0", "2.5G", "1e9", "\u0662G"])
+def test_sizes_that_are_none(text):
+    """Anything else is refused."""
+    with pytest.raises(UsageError, match="write 500M or 2G"):
+        plan.bytes_of(text)

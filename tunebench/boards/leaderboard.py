@@ -1,0 +1,286 @@
+"""From cell files to leaderboard rows: means over seeds, intervals, ranks, tie groups; no torch."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunebench.boards.comparison import Block, Row, compare, place_of
+from tunebench.boards.statistics import area, rank_test
+from tunebench.errors import StoreError
+from tunebench.results.cells import STATUSES, Cell, differences, inputs_of
+from tunebench.results.store import Damaged, Store
+from tunebench.selection.budgets import BUDGETS
+
+COLUMNS = (
+    "dataset", "model", "target", "tuner", "status", "seeds", "seeds_planned", "ta", "ta_low", "ta_high", "ta_gain",
+    "oa", "oa_gain", "dot_rv", "precision", "params", "flops", "latency_us", "latency_ratio", "tune_seconds", "rank",
+    "group", "ta_gain_low", "ta_gain_high", "f1", "oa_macro", "worst_class", "worst_recall", "fell", "over_budget",
+    "fell_back", "area", "ta_shifted", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "area_shifted",
+    "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
+    "latency_batch_us", "latency_batch_ratio", "reason",
+)  # fmt: skip
+"""Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
+
+
+@dataclass
+class Leaderboard:
+    """Rows in display order, the curves behind them, all pairwise tests, and remarks for the reader."""
+
+    protocol: str
+    budget: float
+    rows: list[Row]
+    curves: list[Row]
+    pairs: list[Row]
+    across: Row
+    """Friedman's test over all blocks, see `tunebench.boards.statistics.rank_test`."""
+    notes: list[str]
+
+
+def build(out: Path) -> Leaderboard:
+    """The leaderboard of a run folder; StoreError when there is no run in it."""
+    store, lock = opened(out)
+    suite = lock["suite"]
+    notes: list[str] = []
+    records, times = read_records(store, lock["inputs"], notes)
+    budget = str(float(suite["budget"]))
+    rows, curves, pairs = [], [], []
+    for block in planned_blocks(lock):
+        by_tuner = tuners_of(block, lock, records)
+        mine = [row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()]
+        complete = {tuner: found for tuner, found in by_tuner.items() if all_ok(found, suite["seeds"])}
+        pairs += compare(block, mine, complete, budget)
+        curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
+        rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
+    notes += remarks(rows, suite)
+    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes)
+
+
+def complete_blocks(out: Path) -> Iterator[tuple[Block, dict[str, list[Row]]]]:
+    """The records of a run, by block and tuner, seeds in order; only tuners whose cells are all there and ok."""
+    store, lock = opened(out)
+    records, _ = read_records(store, lock["inputs"], [])
+    for block in planned_blocks(lock):
+        by_tuner = tuners_of(block, lock, records)
+        yield block, {tuner: found for tuner, found in by_tuner.items() if all_ok(found, lock["suite"]["seeds"])}
+
+
+def opened(out: Path) -> tuple[Store, Row]:
+    """The store of a run folder and its lock; StoreError when there is no run in it."""
+    store = Store(out)
+    lock = store.lock()
+    if lock is None:
+        raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
+    return store, lock
+
+
+def tuners_of(block: Block, lock: Row, records: dict[Cell, Row]) -> dict[str, list[Row]]:
+    """The records of one block by tuner, seeds in order."""
+    seeds = range(lock["suite"]["seeds"])
+    return {
+        tuner: [records[cell] for seed in seeds if (cell := Cell(*block, tuner, seed)) in records]
+        for tuner in lock["tuners"]
+    }
+
+
+def all_ok(records: Sequence[Row], planned: int) -> bool:
+    """Whether every planned seed is there and ok: only such rows are ranked."""
+    return len(records) == planned and all(record["status"] == "ok" for record in records)
+
+
+def ranked_across(rows: Sequence[Row]) -> Row:
+    """Friedman's test of TA over the blocks in which every tuner is ranked; without a p, why there is none."""
+    blocks: dict[Any, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        blocks[row["dataset"], row["model"], row["target"]][row["tuner"]] = row["ta"] if row["rank"] else np.nan
+    tuners = sorted({row["tuner"] for row in rows})
+    scores = [[found.get(tuner, np.nan) for tuner in tuners] for found in blocks.values()]
+    usable = [line for line in scores if not np.isnan(line).any()]
+    test = rank_test(np.array(usable).reshape(len(usable), len(tuners)))
+    ranks = dict(zip(tuners, test.mean_ranks, strict=False))
+    return {"blocks": len(usable), "p": test.p, "reason": test.reason, "mean_ranks": ranks}
+
+
+def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
+    """All records and latency measurements of this very run; what is unusable becomes a note, never a number.
+
+    ``common`` are the run's inputs (see `common_inputs` of `tunebench.results.cells`): a cell that was computed from
+    others, by other code or with other options, is not averaged with the rest.
+    """
+    records: dict[Cell, Row] = {}
+    times: dict[Cell, Row] = {}
+    outdated: Counter[str] = Counter()
+    for cell, path in store.cells():
+        try:
+            record = store.get("cells", cell)
+        except Damaged as exc:
+            notes.append(f"{path.name} of {cell.tuner} on {cell.dataset} {cell.model} is not counted: {exc}")
+            continue
+        changed = [] if record is None else changes(record, cell, common)
+        if record is None or changed is None:
+            continue
+        if changed:
+            outdated[changed[0]] += 1
+            continue
+        records[cell] = record
+        measured = measured_times(store, cell)
+        if measured is not None and measured["key"] == record["key"] and measured["status"] == "ok":
+            times[cell] = measured
+    notes += unlike_originals(records)
+    notes += [f"not counted, {count} cells from other inputs: {what}" for what, count in sorted(outdated.items())]
+    return records, times
+
+
+def unlike_originals(records: dict[Cell, Row]) -> list[str]:
+    """A remark for every network whose cells were not all computed from the same weights: machines can differ."""
+    weights: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for cell, record in records.items():
+        weights[cell.dataset, cell.model, cell.seed].add(str(record["provenance"].get("original")))
+    return [
+        f"{dataset} {model} seed {seed}: machines trained {len(found)} different originals, so its cells are not "
+        "paired; share one cache and run again"
+        for (dataset, model, seed), found in sorted(weights.items())
+        if len(found) > 1
+    ]
+
+
+def changes(record: Row, cell: Cell, common: Row) -> list[str] | None:
+    """Where a record's inputs differ from the run's; None for a cell that the run does not have."""
+    try:
+        return differences(record["inputs"], inputs_of(cell, common))
+    except KeyError:
+        return None
+
+
+def measured_times(store: Store, cell: Cell) -> Row | None:
+    """The latency measurement of ``cell``, if there is one that can be used."""
+    try:
+        return store.get("times", cell)
+    except Damaged:
+        return None
+
+
+def planned_blocks(lock: Row) -> list[Block]:
+    """Every data set x model x target of the run."""
+    return [(*place.rsplit("/", 1), target) for place, targets in lock["targets"].items() for target in targets]
+
+
+def full(row: Row) -> bool:
+    """Whether every planned seed is there."""
+    return bool(row["seeds"] == row["seeds_planned"])
+
+
+def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budget: str, times: dict[Cell, Row]) -> Row:
+    """Means over the ok cells of one tuner; no figures unless at least one is ok."""
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= place_of(block)
+    good = [record for record in records if record["status"] == "ok"]
+    worst = max((record["status"] for record in records), key=STATUSES.index, default=None)
+    reasons = [record["reason"] for record in records if record["status"] == worst and record.get("reason")]
+    row |= {
+        "tuner": tuner,
+        "status": worst or "missing",
+        "seeds": len(good),
+        "seeds_planned": planned,
+        "reason": last_line(reasons[0]) if reasons else None,
+    }
+    if not good:
+        return row
+    originals = [record["original"] for record in good]
+    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
+        points = [record["points"][variant][budget] for record in good]
+        tests = [point["test"] for point in points]
+        row["ta" + suffix] = mean(test["ta"] for test in tests)
+        row["ta_gain" + suffix] = mean(gains(tests, originals, "ta"))
+        row["oa_gain" + suffix] = mean(gains(tests, originals, "oa"))
+        row["over_budget" + suffix] = mean(loss > float(budget) / 100 + 1e-12 for loss in losses(tests, originals))
+        row["area" + suffix] = area_of(good, variant)
+        if variant == "plain":
+            for name in ("oa", "dot_rv", "precision", "f1", "oa_macro", "worst_recall", "fell"):
+                row[name] = mean(test[name] for test in tests)
+            row["worst_class"] = "/".join(str(c) for c in sorted({test["worst_class"] for test in tests}))
+            row["fell_back"] = mean(point["fell_back"] for point in points)
+            for name in ("params", "flops", "params_paper", "params_stored", "flops_stored"):
+                row[name] = mean(point["cost"][name] for point in points)
+    regrets = [record["regret"] for record in good if record["regret"] is not None]
+    row["search_regret"] = mean(regrets) if regrets else None
+    row["tune_seconds"] = mean(record["tune_seconds"] for record in good)
+    measured = [times[cell] for record in good if (cell := Cell(**record["cell"])) in times]
+    for name in ("latency_us", "latency_ratio", "latency_batch_us", "latency_batch_ratio"):
+        row[name] = float(np.median([m[name] for m in measured])) if measured else None
+    return row
+
+
+def last_line(text: str) -> str:
+    """The end of a traceback, short, and no formula to a spreadsheet."""
+    lines = text.strip().splitlines()
+    return lines[-1].lstrip("=+-@\t ")[:300] if lines else ""
+
+
+def mean(values: Iterable[float]) -> float:
+    """Arithmetic mean as a plain float."""
+    return float(np.mean(list(values)))
+
+
+def gains(tests: Sequence[Row], originals: Sequence[Row], name: str) -> list[float]:
+    """Change of one metric against the same seed's original."""
+    return [test[name] - original[name] for test, original in zip(tests, originals, strict=True)]
+
+
+def losses(tests: Sequence[Row], originals: Sequence[Row]) -> list[float]:
+    """Realised loss of OA on test, per seed, as a fraction."""
+    return [-gain for gain in gains(tests, originals, "oa")]
+
+
+def area_of(records: Sequence[Row], variant: str) -> float:
+    """Area under mean test TA gain over the OA budgets 0 to 1 points, a fraction (docs/methods.md, section 5)."""
+    originals = [record["original"] for record in records]
+    heights = [
+        mean(gains([record["points"][variant][str(b)]["test"] for record in records], originals, "ta")) for b in BUDGETS
+    ]
+    return area(BUDGETS, heights)
+
+
+def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:
+    """The trade-off curve of one tuner: per variant and OA budget, mean test gains and realised losses."""
+    originals = [record["original"] for record in records]
+    curve = []
+    for variant in ("plain", "shifted"):
+        for budget in BUDGETS:
+            tests = [record["points"][variant][str(budget)]["test"] for record in records]
+            lost = losses(tests, originals)
+            curve.append(
+                place_of(block)
+                | {
+                    "tuner": tuner,
+                    "variant": variant,
+                    "budget": budget,
+                    "ta": mean(test["ta"] for test in tests),
+                    "ta_gain": mean(gains(tests, originals, "ta")),
+                    "oa": mean(test["oa"] for test in tests),
+                    "oa_loss": mean(lost),
+                    "over_budget": mean(loss > budget / 100 + 1e-12 for loss in lost),
+                }
+            )
+    return curve
+
+
+def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
+    """What a reader has to know before believing the table."""
+    notes = []
+    if suite["protocol"] == "paper":
+        notes.append("protocol: paper (selected on test): every figure is optimistic and none is held out")
+    if suite["seeds"] == 1:
+        notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
+    by_status: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if not full(row) or row["status"] != "ok":
+            by_status[row["status"]].append(f"{row['tuner']} ({row['seeds']} of {row['seeds_planned']} seeds)")
+    for status, names in by_status.items():
+        notes.append(f"not ranked, {status}: {', '.join(sorted(set(names)))}")
+    return notes

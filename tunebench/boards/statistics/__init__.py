@@ -1,0 +1,35 @@
+"""Statistics of leaderboards: intervals, pairwise tests and tie groups of a block, rank tests across blocks.
+
+numpy only at import; scipy is loaded when a test is run.
+"""
+
+from tunebench.boards.statistics.classical import (
+    MIN_BLOCKS,
+    RankTest,
+    area,
+    holm,
+    mcnemar,
+    paired_t,
+    rank_test,
+    signed_rank,
+    tie_groups,
+)
+from tunebench.boards.statistics.crossed import Bootstrap, Interval, Pairwise, bootstrap, interval, pairwise
+
+__all__ = [
+    "MIN_BLOCKS",
+    "Bootstrap",
+    "Interval",
+    "Pairwise",
+    "RankTest",
+    "area",
+    "bootstrap",
+    "holm",
+    "interval",
+    "mcnemar",
+    "paired_t",
+    "pairwise",
+    "rank_test",
+    "signed_rank",
+    "tie_groups",
+]

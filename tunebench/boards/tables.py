@@ -1,0 +1,233 @@
+"""Render a leaderboard: terminal table, Markdown, CSV, JSON, LaTeX, HTML; every name is escaped."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tabulate
+
+from tunebench.boards.advice import advise, summarise
+from tunebench.boards.comparison import Row
+from tunebench.boards.leaderboard import COLUMNS, Leaderboard
+from tunebench.results.store import write_text
+
+if TYPE_CHECKING:
+    import pandas
+
+tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their own to fit 80 columns
+SCHEMA = 1
+SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted", "latency_ratio")
+LONG = (
+    "rank", "tuner", "ta", "interval", "ta_gain", "oa", "oa_gain", "over_budget", "group", "area", "ta_gain_shifted",
+    "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "latency_ratio",
+    "tune_seconds", "search_regret",
+)  # fmt: skip
+HEADINGS = {
+    "rank": "#", "ta": "TA %", "interval": "95 % interval", "ta_gain": "TA gain", "oa": "OA %", "oa_gain": "OA gain",
+    "over_budget": "over budget", "group": "group", "area": "area", "ta_gain_shifted": "shifted",
+    "oa_gain_shifted": "shifted OA", "rank_shifted": "shifted #", "dot_rv": "DOT-RV", "latency_ratio": "latency",
+    "tune_seconds": "tuning s", "search_regret": "regret",
+}  # fmt: skip
+LEGEND = (
+    "TA gain, OA gain: percentage points against the same seed's original, on test. interval: of TA over seeds and "
+    "test images. Tuners that share a letter in `group` are not separable (Holm over all pairs, 5 %). over budget: "
+    "share of seeds whose test OA fell by more than the budget. area: mean TA gain over OA budgets 0 to 1. shifted: "
+    "with the exact best bias on the target logit on top. regret: target samples on validation by which an exact "
+    "search beats the one found. latency: single sample, as a ratio to the original."
+)
+
+
+def render(board: Leaderboard, kind: str) -> str:
+    """The leaderboard as ``table``, ``markdown``, ``csv``, ``json``, ``latex`` or ``html``."""
+    return RENDERERS[kind](board)
+
+
+def write_files(board: Leaderboard, out: Path) -> None:
+    """Write leaderboard.csv, .json and .md into ``out``."""
+    for kind, suffix in (("csv", "csv"), ("json", "json"), ("markdown", "md")):
+        write_text(out / f"leaderboard.{suffix}", render(board, kind))
+
+
+def as_csv(board: Leaderboard) -> str:
+    """One line per row; fractions, empty where there is no figure."""
+    return str(frame(board).to_csv(index=False, lineterminator="\n"))
+
+
+def frame(board: Leaderboard) -> pandas.DataFrame:
+    """The rows as a pandas table with the columns of leaderboard.csv, for notebooks."""
+    import pandas
+
+    return pandas.DataFrame(board.rows, columns=list(COLUMNS), dtype=object)
+
+
+def as_json(board: Leaderboard) -> str:
+    """Rows, trade-off curves, pairwise comparisons and remarks."""
+    content = {
+        "schema": SCHEMA,
+        "protocol": board.protocol,
+        "budget": board.budget,
+        "notes": board.notes,
+        "rows": board.rows,
+        "curves": board.curves,
+        "pairs": board.pairs,
+        "across": board.across,
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def as_table(board: Leaderboard) -> str:
+    """Short tables for an 80-column terminal, one per data set, model and target."""
+    return sections(board, SHORT, "simple", lambda title: f"{title}\n", str)
+
+
+def summary_table(board: Leaderboard) -> str:
+    """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
+    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
+               "rank_shifted", "tune_seconds"]  # fmt: skip
+    rows = summarise(board.rows)
+    if not rows:
+        return ""
+    ranks = {"rank": lambda v: f"{v:.1f}", "rank_shifted": lambda v: f"{v:.1f}"}
+    formats: dict[str, Callable[[Any], str]] = {**FORMATS, **ranks}
+    formats["tuner"] = escape_markdown
+    lines = [[formats.get(name, str)(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
+    names = {**HEADINGS, "rank": "mean rank", "rank_shifted": "shifted rank"}
+    headers = [names.get(name, name) for name in columns]
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align(columns)))
+
+
+def advice_table(board: Leaderboard) -> str:
+    """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
+    advice = advise(board.curves)
+    if not advice:
+        return ""
+    lines = [
+        [
+            f"{a['budget']:g}",
+            escape_markdown(a["first"]),
+            points(a["ta_gain"]),
+            points(-a["oa_loss"]),
+            f"{100 * a['over_budget']:.0f} %",
+            escape_markdown(a["second"]),
+            points(-a["behind"]),
+            f"{a['ahead']} of {a['blocks']}",
+        ]
+        for a in advice
+    ]
+    headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
+    sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides))
+
+
+def as_markdown(board: Leaderboard) -> str:
+    """Full tables with a legend."""
+    body = sections(board, LONG, "github", lambda title: f"## {title}\n", escape_markdown)
+    summary, advice = summary_table(board), advice_table(board)
+    pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
+    pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
+    head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
+    return f"{head}\n\n{pick}{LEGEND}\n\n{body}"
+
+
+def as_latex(board: Leaderboard) -> str:
+    """One booktabs tabular per data set, model and target."""
+    return sections(board, LONG[:9], "latex_booktabs", lambda title: f"% {title}\n", str)
+
+
+def as_html(board: Leaderboard) -> str:
+    """A page of its own; names from files are escaped."""
+    body = sections(board, LONG, "html", lambda title: f"<h2>{html.escape(title)}</h2>\n", str)
+    style = "body{font-family:sans-serif}table{border-collapse:collapse}td,th{padding:.2em .6em;text-align:right}"
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Leaderboard</title><style>{style}</style>\n'
+        f"<h1>Leaderboard</h1>\n<p>{html.escape(LEGEND)}</p>\n{body}</html>\n"
+    )
+
+
+def sections(
+    board: Leaderboard,
+    columns: Sequence[str],
+    tablefmt: str,
+    heading: Callable[[str], str],
+    escape: Callable[[str], str],
+) -> str:
+    """One table per data set, model and target, then the remarks."""
+    parts = []
+    for (dataset, model, target), rows in itertools.groupby(
+        board.rows, key=lambda row: (row["dataset"], row["model"], row["target"])
+    ):
+        title = f"{escape(dataset)} {escape(model)}, class {escape(target)}"
+        cells = [[shown(row, column, escape) for column in columns] for row in rows]
+        headers = [HEADINGS.get(column, column) for column in columns]
+        table = tabulate.tabulate(cells, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
+        parts.append(f"{heading(title)}\n{table}\n")
+    comment = {"html": ("<p>", "</p>"), "latex_booktabs": ("% ", "")}.get(tablefmt, ("", ""))
+    text = html.escape if tablefmt == "html" else escape
+    parts += [f"{comment[0]}{text(note)}{comment[1]}\n" for note in board.notes]
+    return "\n".join(parts)
+
+
+def align(columns: Sequence[str]) -> list[str]:
+    """Names to the left, figures to the right."""
+    return ["left" if column in ("tuner", "group") else "right" for column in columns]
+
+
+def shown(row: Row, column: str, escape: Callable[[str], str]) -> str:
+    """One value as a reader wants it: accuracies in per cent, gains in signed points."""
+    if column == "interval":
+        low, high = row["ta_low"], row["ta_high"]
+        return "" if low is None else f"{100 * low:.2f} to {100 * high:.2f}"
+    value = row[column]
+    if column == "rank" and value is None:
+        return escape(row["status"])
+    if value is None:
+        return ""
+    return FORMATS.get(column, escape)(value)
+
+
+def points(value: float) -> str:
+    """A signed fraction in percentage points."""
+    return f"{100 * value:+.2f}"
+
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "ta": lambda v: f"{100 * v:.2f}",
+    "oa": lambda v: f"{100 * v:.2f}",
+    "precision": lambda v: f"{100 * v:.2f}",
+    "ta_gain": points,
+    "oa_gain": points,
+    "area": points,
+    "ta_gain_shifted": points,
+    "oa_gain_shifted": points,
+    "over_budget": lambda v: f"{100 * v:.0f} %",
+    "dot_rv": lambda v: f"{v:.1e}",
+    "fell": lambda v: f"{v:.1f}",
+    "params": lambda v: f"{v:,.0f}",
+    "flops": lambda v: f"{v:,.0f}",
+    "latency_ratio": lambda v: f"{v:.2f}x",
+    "tune_seconds": lambda v: f"{v:.2f}",
+    "search_regret": lambda v: f"{v:.1f}",
+    "rank": str,
+    "rank_shifted": str,
+}
+
+
+def escape_markdown(text: str) -> str:
+    """``text`` without any sign that Markdown or embedded HTML would act on."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    return "".join(f"\\{sign}" if sign in "\\`*_[]|#" else sign for sign in text)
+
+
+RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
+    "table": as_table,
+    "markdown": as_markdown,
+    "csv": as_csv,
+    "json": as_json,
+    "latex": as_latex,
+    "html": as_html,
+}

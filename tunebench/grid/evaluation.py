@@ -1,0 +1,243 @@
+"""One cell from start to end: load the task, search, and only then load the test split and score once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import traceback
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tunebench.datasets import Place, Samples, open_dataset
+from tunebench.errors import DataError, InvalidOutput, UsageError
+from tunebench.grid.provenance import THREADS, provenance
+from tunebench.grid.tasks import fingerprint, load_task, load_test
+from tunebench.networks.activations import activations, forward
+from tunebench.networks.cost import cost_of_edit, cost_of_module, output_layer
+from tunebench.networks.edits import ShiftedModel, edited_logits, fold
+from tunebench.networks.models import ModelSpec, find_model
+from tunebench.networks.originals import data_folder, ensure_original, materialise
+from tunebench.plugins import Registry, load_registry
+from tunebench.results.cells import Cell, Job, cell_inputs, differences
+from tunebench.results.metrics import operating_point
+from tunebench.results.predictions import pack
+from tunebench.results.records import Damaged, check_record, printable
+from tunebench.selection.search import Selection, search
+from tunebench.selection.selector import Candidate
+from tunebench.tuner import LogitEdit, Tuner, TuningTask
+from tunebench.workers import isolation
+
+Record = dict[str, Any]
+PROBE_ROWS = 8
+
+
+def run_cell(job: Job) -> Record:
+    """Compute one cell; whatever the tuner does short of ending the process becomes the record's status."""
+    torch.set_num_threads(THREADS)
+    origin = provenance(job)
+    try:
+        registry = load_registry(job.plugins, only=job.owners)
+        check_inputs(job, registry)
+        result = evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job.cell))
+        record = record_of(job, origin, result)
+        check_output(record, job)
+    except InvalidOutput as exc:
+        return record_of(job, origin, failure("invalid", str(exc)))
+    except BaseException as exc:  # SystemExit too: it must not end the run
+        isolation.limit_memory(None)  # telling what happened needs some
+        status = "out-of-memory" if isolation.is_out_of_memory(exc) else "error"
+        return record_of(job, origin, failure(status, last_lines(exc)))
+    return record
+
+
+def record_of(job: Job, origin: Record, result: Record) -> Record:
+    """What is stored for a cell; ``origin`` is its `provenance`."""
+    return {
+        "cell": asdict(job.cell),
+        "key": job.key,
+        "inputs": job.inputs,
+        "options": asdict(job.options),
+        "provenance": origin,
+        **result,
+    }
+
+
+def check_inputs(job: Job, registry: Registry) -> None:
+    """UsageError when this process would compute something else than the run that asked for it."""
+    mine = cell_inputs(job.cell, job.original, job.options, registry.digest(job.cell.tuner))
+    changed = "; ".join(differences(job.inputs, mine))
+    if changed:
+        raise UsageError(f"the worker is not what the run began with ({changed}); install the same there, or run again")
+
+
+def check_output(record: Record, job: Job) -> None:
+    """InvalidOutput when something that the tuner chose, a parameter say, cannot be stored."""
+    try:
+        check_record(json.loads(json.dumps(record, allow_nan=False)), job.cell)
+    except (TypeError, ValueError, Damaged) as exc:
+        raise InvalidOutput(f"the result cannot be stored: {exc}") from exc
+
+
+def ready(job: Job) -> bool:
+    """Whether this machine has the data and the original of ``job``."""
+    return data_folder(job.original.data).is_dir() and job.original.folder.is_dir()
+
+
+def make_ready(job: Job) -> None:
+    """Open the data and train the original, as another machine than the one that started the run has to."""
+    torch.set_num_threads(THREADS)
+    registry, key = load_registry(job.plugins), job.original
+    if not data_folder(key.data).is_dir():
+        dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))
+        if dataset.checksum != key.data:
+            raise DataError(f"{key.dataset} on {platform.node()} is not the data set of the run; copy the same files")
+        materialise(dataset)
+    ensure_original(key, model_of(registry, job.cell))
+
+
+def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
+    """The result of a cell whose tuner behaves; raises what the tuner raises."""
+    device = torch.device(job.device)
+    task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+    torch.manual_seed(task.seed)
+    before = fingerprint(task)
+    reason = tuner.skip(task)
+    if reason is not None:
+        return failure("skipped", str(reason))
+    selection = search(tuner, task, job.options)
+    if fingerprint(task) != before:
+        raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
+    # Selection is final from here on; nothing below feeds back into it.
+    test = load_test(job.original, job.cell.targets, device)
+    return {
+        "status": "ok",
+        "reason": None if selection.reason is None else printable(str(selection.reason)),
+        **final_scores(task, selection, test, job.options.budget),
+        "selected_on": "test" if job.original.protocol == "paper" else "validation",
+        "trials": selection.trials,
+        "regret": selection.regret,
+        "tune_seconds": selection.tune_seconds,
+        "history": selection.history,
+    }
+
+
+def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: float) -> Record:
+    """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
+    seen = activations(task.model, test.x)
+    labels = test.y.cpu().numpy()
+    original = seen.logits.argmax(1).cpu().numpy()
+    points: dict[str, dict[str, Record]] = {}
+    scored: dict[int, Record] = {}
+    for variant, by_budget in selection.chosen.items():
+        points[variant] = {}
+        for limit, candidate in by_budget.items():
+            if id(candidate) not in scored:
+                logits = test_logits(task, candidate, test.x, seen.hidden, seen.logits)
+                predictions = logits.argmax(1).cpu().numpy()
+                scored[id(candidate)] = {
+                    **describe(candidate),
+                    "test": operating_point(labels, predictions, original, task.targets, task.classes),
+                    "cost": cost_of(task, candidate)._asdict(),
+                    "predictions": pack(predictions, original),
+                }
+            points[variant][str(limit)] = scored[id(candidate)]
+    probe = forward(finished(task, selection.chosen["plain"][budget]), task.x_valid[:PROBE_ROWS])
+    return {
+        "original": operating_point(labels, original, original, task.targets, task.classes)
+        | {"valid": list(task_score(task))},
+        "classes": task.classes,
+        "labels": pack(labels, np.zeros_like(labels)),
+        "predictions": pack(original, labels),
+        "points": points,
+        "probe": probe.double().cpu().tolist(),
+    }
+
+
+def task_score(task: TuningTask) -> tuple[int, int]:
+    """Right target samples and right samples of the original on the selection split."""
+    right = task.logits_valid.argmax(1) == task.y_valid
+    mine = torch.isin(task.y_valid, task.y_valid.new_tensor(task.targets))
+    return int((right & mine).sum()), int(right.sum())
+
+
+def describe(candidate: Candidate) -> Record:
+    """A candidate's choices and its selection score, as JSON values."""
+    return {
+        "trial": candidate.trial,
+        "fell_back": candidate.trial == 0,
+        "params": candidate.params,
+        "scale": candidate.scale,
+        "shift": candidate.shift,
+        "valid": candidate.score._asdict(),
+    }
+
+
+def test_logits(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor, logits: Tensor) -> Tensor:
+    """Logits (N, C) by a real forward of the finished network, held against the cached activations for an edit."""
+    out = forward(finished(task, candidate), x)
+    if isinstance(candidate.output, LogitEdit):
+        expected = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
+        if not torch.allclose(out, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+            worst = float((out - expected).abs().max())
+            raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
+    if not bool(torch.isfinite(out).all()):
+        raise InvalidOutput("the tuned network's logits on test are NaN or infinite")
+    return out
+
+
+test_logits.__test__ = False  # type: ignore[attr-defined]
+
+
+def finished(task: TuningTask, candidate: Candidate) -> nn.Module:
+    """The network that a candidate stands for: edits folded in, the shift in the output bias."""
+    if isinstance(candidate.output, LogitEdit):
+        return fold(task.model, shifted_edit(candidate.output, task, candidate.shift)).to(task.device)
+    if candidate.shift == 0.0:
+        return candidate.output.eval()
+    output = output_layer(candidate.output)
+    if output is None or output.bias is None:
+        shift = shifted_edit(LogitEdit.of_target(task), task, candidate.shift).bias
+        return ShiftedModel(candidate.output, shift).to(task.device).eval()
+    model = copy.deepcopy(candidate.output).eval()
+    last = output_layer(model)
+    assert last is not None
+    with torch.no_grad():
+        last.bias[list(task.targets)] += candidate.shift
+    return model
+
+
+def shifted_edit(edit: LogitEdit, task: TuningTask, shift: float) -> LogitEdit:
+    """``edit`` with ``shift`` added to the bias of the target logits."""
+    bias = edit.bias.clone()
+    bias[list(task.targets)] += shift
+    return LogitEdit(edit.weight, bias)
+
+
+def cost_of(task: TuningTask, candidate: Candidate) -> Any:
+    """The `Cost` of a candidate's network."""
+    x = task.x_valid[:1]
+    if isinstance(candidate.output, LogitEdit):
+        edit = shifted_edit(candidate.output, task, candidate.shift)
+        return cost_of_edit(task.model, edit, finished(task, candidate), x)
+    return cost_of_module(finished(task, candidate), x)
+
+
+def model_of(registry: Registry, cell: Cell) -> ModelSpec:
+    """The network of a cell."""
+    return find_model(cell.model, registry.named("tunebench_models").values())
+
+
+def failure(status: str, reason: str) -> Record:
+    """The part of a record that says why there is no result."""
+    return {"status": status, "reason": printable(reason[-2000:])}
+
+
+def last_lines(exc: BaseException, lines: int = 6) -> str:
+    """The end of a traceback."""
+    text = "".join(traceback.format_exception(exc)).strip().splitlines()
+    return "\n".join(text[-lines:])

@@ -1,0 +1,157 @@
+"""From names to work: a suite with everything resolved, its originals, its cells, the lock file that says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunebench.datasets import Dataset, Place, open_dataset
+from tunebench.errors import UsageError
+from tunebench.grid.suite import Suite
+from tunebench.grid.targets import check_targets, resolve_targets
+from tunebench.networks import originals
+from tunebench.networks.models import ModelSpec, find_model
+from tunebench.networks.originals import OriginalKey
+from tunebench.plugins import PluginFile, Registry, load_registry
+from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs
+from tunebench.results.store import Store
+from tunebench.selection.selector import SearchOptions
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a suite; none of it changes a result."""
+
+    out: Path
+    jobs: int = 1
+    place: Place = field(default_factory=lambda: Place(None))
+    plugins: tuple[PluginFile, ...] = ()
+    device: str = "cpu"
+    retry_failed: bool = False
+    no_cache: bool = False
+    explain: bool = False
+    executor: str = "processes"
+    memory: int | None = None
+    """Limit of one cell in bytes; None: the machine's memory divided by the number of jobs."""
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of a size such as ``500M`` or ``2G``; UsageError for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,14})([KMGT]?)B?", text.strip().upper(), re.ASCII)
+    if not match:
+        raise UsageError(f"{text!r} is not a size; write 500M or 2G")
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
+
+
+@dataclass
+class Plan:
+    """A suite with every name resolved."""
+
+    suite: Suite
+    registry: Registry
+    datasets: dict[str, Dataset]
+    models: dict[str, ModelSpec]
+    tuners: list[str]
+
+    def options(self) -> SearchOptions:
+        """What each search may spend."""
+        suite = self.suite
+        return SearchOptions(suite.trials, suite.budget, suite.margin, suite.protocol)
+
+    def originals(self) -> Iterator[OriginalKey]:
+        """The keys of all originals."""
+        protocol = "paper" if self.suite.protocol == "paper" else "holdout"
+        for dataset in self.datasets.values():
+            recipe = originals.find_recipe(
+                self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
+            )
+            for spec in self.models.values():
+                for seed in range(self.suite.seeds):
+                    yield originals.original_key(dataset, spec, recipe, protocol, seed)  # type: ignore[arg-type]
+
+
+def make_plan(suite: Suite, options: RunOptions) -> Plan:
+    """Resolve every name of ``suite``; UsageError or DataError for what does not exist."""
+    registry = load_registry(options.plugins)
+    tuners = registry.select(suite.tuners)
+    extra = registry.named("tunebench_models").values()
+    models = {name: find_model(name, extra) for name in suite.models}
+    sources = registry.named("tunebench_datasets")
+    datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
+    for dataset in datasets.values():
+        check_targets(suite.targets, dataset.classes, dataset.name)
+    plan = Plan(suite, registry, datasets, models, tuners)
+    list(plan.originals())  # refuses a recipe that was never published for a data set
+    return plan
+
+
+def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: RunOptions) -> Iterator[Job]:
+    """All cells of the grid in sorted order, targets resolved."""
+    search = plan.options()
+    digests = {name: plan.registry.digest(name) for name in plan.tuners}
+    owners = {(tuner, model): plan.registry.owners(tuner, model) for tuner in plan.tuners for model in plan.models}
+    by_place: dict[tuple[str, str], list[OriginalKey]] = {}
+    for key in records:
+        by_place.setdefault((key.dataset, key.model), []).append(key)
+    for (dataset, model), keys in by_place.items():
+        place = f"{dataset} {model}"
+        for target in resolve_targets(plan.suite.targets, [records[key] for key in keys], place):
+            for tuner in plan.tuners:
+                for key in keys:
+                    cell = Cell(dataset, model, target, tuner, key.seed)
+                    inputs = cell_inputs(cell, key, search, digests[tuner])
+                    yield Job(
+                        cell,
+                        key,
+                        search,
+                        inputs,
+                        options.plugins,
+                        owners[tuner, model],
+                        options.device,
+                        options.place,
+                    )
+
+
+def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
+    """Write down the suite with its targets, tuners and data resolved."""
+    targets: dict[str, list[str]] = {}
+    for job in jobs:
+        seen = targets.setdefault(f"{job.cell.dataset}/{job.cell.model}", [])
+        if job.cell.target not in seen:
+            seen.append(job.cell.target)
+    store.write_lock(
+        {
+            "suite": asdict(plan.suite),
+            "tuners": plan.tuners,
+            "targets": targets,
+            "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},
+            "data": {name: dataset.checksum for name, dataset in plan.datasets.items()},
+            "inputs": common_inputs(jobs),
+        }
+    )
+
+
+def describe(suite: Suite, options: RunOptions) -> str:
+    """The grid of ``suite`` and a rough estimate, without training or writing anything."""
+    plan = make_plan(suite, options)
+    keys = list(plan.originals())
+    missing = [key for key in keys if not key.folder.is_dir()]
+    steps = sum(key.recipe.steps or 20_000 for key in missing)
+    targets = len(suite.targets)
+    cells = len(keys) * targets * len(plan.tuners)
+    minutes = (steps * 1e-3 + cells * suite.trials * 0.15) / options.jobs / 60
+    return "\n".join(
+        [
+            f"data sets  {', '.join(plan.datasets)}",
+            f"models     {', '.join(plan.models)}",
+            f"targets    {', '.join(suite.targets)}",
+            f"tuners     {', '.join(plan.tuners)}",
+            f"seeds      {suite.seeds}, trials {suite.trials}, budget {suite.budget:g}, protocol {suite.protocol}",
+            f"originals  {len(keys)}, to train: {len(missing)} ({steps:,} steps)",
+            f"cells      {cells} or more (each target name counted once)",
+            f"estimate   about {minutes:.0f} min with -j {options.jobs}; nothing was run",
+        ]
+    )

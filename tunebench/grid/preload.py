@@ -1,0 +1,50 @@
+"""Imported once by the server that all cells are forked from, so that none of them pays for it again."""
+
+import contextlib
+import gc
+import importlib
+import pickle
+import sys
+from collections.abc import Mapping
+from multiprocessing import spawn
+from types import TracebackType
+from typing import Any
+
+from tunebench import plugins
+from tunebench.grid import evaluation, latency, provenance
+from tunebench.networks import originals
+from tunebench.results import cells
+from tunebench.workers import isolation
+
+with contextlib.suppress(ImportError):
+    importlib.import_module("numba")  # half a second, and several tuners want it
+
+cells.library_versions()
+provenance.host()
+plugins.installed()
+
+
+def quiet_when_orphaned(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    """Say nothing of a worker that was forked just when the run ended, so that nobody told it what to do."""
+    if not issubclass(kind, EOFError | OSError | pickle.UnpicklingError):
+        sys.__excepthook__(kind, exc, trace)
+
+
+def without_main(data: Mapping[str, Any], prepare: Any = spawn.prepare) -> None:
+    """Prepare a worker of ours without importing the script that started the run.
+
+    No cell needs it, it can be slow to import (pytest, say), and without ``if __name__ == "__main__":`` it would
+    start the run once more.
+    """
+    ours = data.get("name") == isolation.WORKER
+    prepare({key: value for key, value in data.items() if not (ours and key.startswith("init_main_"))})
+
+
+sys.excepthook = quiet_when_orphaned
+spawn.prepare = without_main
+
+# Else the collector of every worker walks all that was imported, and so copies the pages that it shares.
+gc.collect()
+gc.freeze()
+
+__all__ = ["evaluation", "latency", "originals"]

@@ -1,0 +1,260 @@
+"""The grid: originals first, then cells, then the latency pass; resumable at any point, prints nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+import torch
+from pebble import ProcessExpired
+
+from tunebench.errors import StoreError, UsageError
+from tunebench.grid import suite as suites
+from tunebench.grid.evaluation import Record, failure, make_ready, ready, run_cell
+from tunebench.grid.latency import time_cell
+from tunebench.grid.observer import Observer, Silent
+from tunebench.grid.outcomes import RETRIES, given_up, outcome
+from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
+from tunebench.grid.suite import Suite
+from tunebench.naming import seed_of
+from tunebench.networks import originals
+from tunebench.networks.models import find_model
+from tunebench.networks.originals import OriginalKey
+from tunebench.plugins import PluginFile, load_registry
+from tunebench.results.cells import FAILURES, Cell, Job, differences
+from tunebench.results.store import Damaged, Store, set_aside
+from tunebench.workers import isolation
+from tunebench.workers.cluster import Preparation, open_engine
+from tunebench.workers.engines import Engine, LocalEngine
+
+
+def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
+    """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
+    observer = observer or Silent()
+    store = Store(options.out)
+    check_protocol(store, suite, observer)
+    plan = make_plan(suite, options)
+    for plugin, problem in plan.registry.problems.items():
+        observer.warn(f"plugin {plugin!r} is not used: {problem}")
+    store.prepare()
+    memory = options.memory or isolation.fair_share(options.jobs)
+    local = LocalEngine(options.jobs, memory if options.device == "cpu" else None)
+    engine = open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))
+    timeout = suites.seconds_of(suite.timeout)
+    try:
+        records = train_originals(plan, local, observer, options)
+        jobs = list(make_jobs(plan, records, options))
+        lock(store, plan, jobs)
+        counts = run_cells(jobs, store, engine, observer, options, timeout)
+        time_cells(jobs, store, local, observer, options, timeout)
+    finally:
+        engine.close()
+        local.close()
+    return counts
+
+
+def check_protocol(store: Store, suite: Suite, observer: Observer) -> None:
+    """UsageError when OUT holds results of another protocol; a damaged lock file is set aside."""
+    try:
+        lock = store.lock()
+    except StoreError as exc:
+        observer.warn(f"{exc.__cause__ or exc}: {store.lock_path} moved to {set_aside(store.lock_path).name}")
+        return
+    if lock is not None and lock["suite"]["protocol"] != suite.protocol:
+        raise UsageError(
+            f"{store.out} holds results of --protocol {lock['suite']['protocol']}; choose another -o OUT for "
+            f"--protocol {suite.protocol}"
+        )
+
+
+def in_flight(
+    engine: Engine, function: Callable[[Any], Any], take: Callable[[], Any], timeout: float | None
+) -> Iterator[tuple[Any, Future[Any]]]:
+    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done."""
+    pending: dict[Future[Any], Any] = {}
+    while True:
+        while len(pending) < engine.workers and (argument := take()) is not None:
+            pending[engine.submit(function, argument, timeout)] = argument
+        if not pending:
+            return
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            yield pending.pop(future), future
+
+
+def train_originals(
+    plan: Plan, engine: Engine, observer: Observer, options: RunOptions
+) -> dict[OriginalKey, dict[str, Any]]:
+    """Train what is not cached, side by side; returns the record of every original."""
+    for dataset in plan.datasets.values():
+        originals.materialise(dataset)
+    keys = list(plan.originals())
+    missing = [key for key in keys if not key.folder.is_dir()]
+    if missing:
+        observer.stage("originals", len(missing))
+        todo = deque(
+            (key, options.plugins, 1 + i % engine.workers if observer.interactive else None)
+            for i, key in enumerate(missing)
+        )
+        for (key, *_), future in in_flight(engine, train_one, lambda: todo.popleft() if todo else None, None):
+            try:
+                future.result()
+            except ProcessExpired as exc:
+                how = isolation.how_it_ended(exc.exitcode)
+                raise StoreError(
+                    f"the original of {key.dataset} {key.model} seed {key.seed} could not be trained: {how}; run again"
+                ) from exc
+            observer.step(f"{key.dataset} {key.model} seed {key.seed}")
+    return {key: originals.ensure_original(key, plan.models[key.model]) for key in keys}
+
+
+def train_one(work: tuple[OriginalKey, tuple[PluginFile, ...], int | None]) -> None:
+    """Worker's side of `train_originals`; the last item is the terminal line of its progress bar."""
+    key, plugins, line = work
+    torch.set_num_threads(1)
+    extra = load_registry(plugins).named("tunebench_models").values()
+    originals.ensure_original(key, find_model(key.model, extra), line=line)
+
+
+def run_cells(
+    jobs: Sequence[Job], store: Store, engine: Engine, observer: Observer, options: RunOptions, timeout: float
+) -> dict[str, int]:
+    """Compute the cells that OUT does not hold yet; every one that finishes is on disk before the next is awaited."""
+    counts: Counter[str] = Counter()
+    todo: deque[Job] = deque()
+    for job in jobs:
+        status, why = verdict(job, store, options, observer)
+        if options.explain:
+            observer.explain(f"{job.cell.path.with_suffix('')}: {'computed' if status is None else 'reused'}, {why}")
+        if status is None:
+            todo.append(job)
+        else:
+            counts[status] += 1
+    if not todo:
+        return dict(counts)
+    observer.stage("cells", len(todo))
+    # Another run on the same OUT starts elsewhere, so that two of them share the work.
+    todo.rotate(seed_of(socket.gethostname(), os.getpid()) % len(todo))
+    lost: Counter[Cell] = Counter()
+    ended = isolation.oom_kills()
+
+    def take() -> Job | None:
+        while todo:
+            job = todo.popleft()
+            status = None if lost[job.cell] else done_meanwhile(job, store, options)
+            if status is None:
+                return job
+            counts[status] += 1
+            observer.step(f"{job.cell.path.with_suffix('')} {status}, by another run")
+        return None
+
+    for job, future in in_flight(engine, silent_cell, take, timeout):
+        record = outcome(future, job, timeout)
+        if record is None and lost[job.cell] < RETRIES:
+            lost[job.cell] += 1
+            todo.append(job)
+            observer.warn(f"{job.cell.path.with_suffix('')}: its worker was lost; trying again")
+            continue
+        if record is None:
+            record = given_up(future, job, killed_for_memory=isolation.oom_kills() > ended)
+        store.put("cells", job.cell, record)
+        counts[record["status"]] += 1
+        observer.step(f"{job.cell.path.with_suffix('')} {record['status']}")
+    return dict(counts)
+
+
+def silent_cell(job: Job) -> Record:
+    """Worker's side of `run_cells`: whatever a tuner prints goes nowhere."""
+    isolation.silence()
+    return run_cell(job)
+
+
+def verdict(job: Job, store: Store, options: RunOptions, observer: Observer) -> tuple[str | None, str]:
+    """Status of the cell that OUT holds for ``job`` already, None when it has to be computed; and why.
+
+    A file that cannot be used is set aside.
+    """
+    try:
+        record = store.get("cells", job.cell)
+    except Damaged as exc:
+        aside = store.set_aside("cells", job.cell)
+        observer.warn(f"{store.path('cells', job.cell)}: {exc}; moved to {aside.name} and computed again")
+        return None, f"its file was unusable: {exc}"
+    if record is None:
+        return None, "there is no result yet"
+    status: str = record["status"]
+    if record["key"] != job.key:
+        return None, "; ".join(differences(record["inputs"], job.inputs))
+    if options.no_cache:
+        return None, "--no-cache"
+    if options.retry_failed and status in FAILURES:
+        return None, f"{status} before, --retry-failed"
+    return status, f"{status}, computed from the same inputs"
+
+
+def done_meanwhile(job: Job, store: Store, options: RunOptions) -> str | None:
+    """Status of a cell that another run on the same OUT has finished since this one started."""
+    if options.no_cache or options.retry_failed:
+        return None
+    try:
+        record = store.get("cells", job.cell)
+    except Damaged:
+        return None
+    return None if record is None or record["key"] != job.key else str(record["status"])
+
+
+def time_cells(
+    jobs: Sequence[Job], store: Store, engine: LocalEngine, observer: Observer, options: RunOptions, timeout: float
+) -> None:
+    """Measure what has no latency yet, one cell after the other on an idle machine.
+
+    Only the first seed of every row: latency belongs to the architecture, and a fine-tuned cell has to be tuned again.
+    """
+    todo: deque[tuple[Job, Record]] = deque()
+    for job in jobs:
+        record = good_record(job, store) if job.cell.seed == 0 else None
+        if record is not None and not timed(store, job, options):
+            todo.append((job, record))
+    if not todo:
+        return
+    observer.stage("latency", len(todo))
+    alone = LocalEngine(1, engine.memory)
+    try:
+        for (job, _), future in in_flight(alone, time_job, lambda: todo.popleft() if todo else None, timeout):
+            try:
+                content = future.result()
+            except Exception as exc:
+                content = {"key": job.key, **failure("error", f"{type(exc).__name__}: {exc}")}
+            store.put("times", job.cell, content)
+            observer.step(str(job.cell.path.with_suffix("")))
+    finally:
+        alone.close()
+
+
+def good_record(job: Job, store: Store) -> Record | None:
+    """The ok record of this very job."""
+    try:
+        record = store.get("cells", job.cell)
+    except Damaged:  # harmed since it was written; the next run will say so
+        return None
+    return record if record is not None and record["status"] == "ok" and record["key"] == job.key else None
+
+
+def time_job(work: tuple[Job, Record]) -> Record:
+    """Worker's side of `time_cells`."""
+    isolation.silence()
+    return time_cell(*work)
+
+
+def timed(store: Store, job: Job, options: RunOptions) -> bool:
+    """Whether OUT holds a latency measurement of this very cell."""
+    try:
+        times = store.get("times", job.cell)
+    except Damaged:
+        return False
+    if times is None or times["key"] != job.key or options.no_cache:
+        return False
+    return times["status"] == "ok" or not options.retry_failed

@@ -1,0 +1,132 @@
+"""What to run: a suite file, overridden by flags, checked before anything is done."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tunebench.errors import UsageError
+from tunebench.naming import unknown_name
+
+PROTOCOLS = ("holdout", "paper")
+RECIPES = ("paper", "converged", "quick")
+MARGINS = ("none", "1se")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A grid and the rules it is run by; field names are the keys of a suite.toml."""
+
+    name: str = "suite"
+    datasets: tuple[str, ...] = ("digits",)
+    models: tuple[str, ...] = ("model1",)
+    tuners: tuple[str, ...] = ("*",)
+    """Names or globs."""
+    targets: tuple[str, ...] = ("weakest",)
+    """``weakest``, ``weakest:N``, ``all``, a class, or classes joined by ``+``."""
+    seeds: int = 3
+    trials: int = 30
+    budget: float = 0.2
+    """Percentage points of OA on the selection split."""
+    protocol: str = "holdout"
+    recipe: str | None = None
+    margin: str = "none"
+    timeout: str = "10m"
+    """Of one cell: a number with the unit s, m or h."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+LISTS = frozenset({"datasets", "models", "tuners", "targets"})
+
+
+def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
+    """The suite of ``path`` (the embedded one for None) with ``overrides``, where None means not given.
+
+    Without a file, naming a data set or model starts from the defaults of `Suite`, so that ``-d mnist`` alone does
+    not inherit the embedded suite's budget or recipe.
+    """
+    given = {name: value for name, value in overrides.items() if value not in (None, ())}
+    if path is None:
+        fresh = {"datasets", "models"} & given.keys()
+        if fresh:
+            defaults = Suite(name="-".join(given.get("datasets", ("digits",)))[:60].replace(":", "-").replace("/", "-"))
+            if given.get("datasets", ("digits",)) == ("digits",):
+                defaults = replace(parse_suite(embedded_text(), "the embedded suite"), name="digits")
+            return replace(defaults, **given)
+        text, source = embedded_text(), "the embedded suite"
+    else:
+        try:
+            text, source = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise UsageError(f"cannot read the suite {path}: {getattr(exc, 'strerror', None) or exc}") from exc
+    return replace(parse_suite(text, source), **given)
+
+
+def embedded_text() -> str:
+    """The suite that is part of the package."""
+    return resources.files("tunebench").joinpath("embedded.toml").read_text(encoding="utf-8")
+
+
+def parse_suite(text: str, source: str) -> Suite:
+    """Parse a suite.toml; UsageError for bad TOML, an unknown key or a wrong type."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(f"{source}: not valid TOML: {exc}") from exc
+    known = {field.name: field for field in fields(Suite)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f"{source}: {unknown_name('key', key, known)}")
+        if key in LISTS:
+            if isinstance(value, str | int):
+                value = [value]
+            if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
+                raise UsageError(f"{source}: {key} has to be a list of names")
+            values[key] = tuple(str(item) for item in value)
+            continue
+        expected = {"seeds": int, "trials": int, "budget": float}.get(key, str)
+        if expected is float and type(value) is int:
+            value = float(value)
+        if type(value) is not expected:
+            raise UsageError(f"{source}: {key} has to be {expected.__name__}, not {value!r}")
+        values[key] = value
+    return Suite(**values)
+
+
+def check(suite: Suite) -> None:
+    """UsageError for a value out of range."""
+    if suite.name in ("", "..") or suite.name != Path(suite.name).name:
+        raise UsageError(f"name is {suite.name!r}; it names the run folder, so give one part of a path")
+    if suite.seeds < 1:
+        raise UsageError(f"seeds is {suite.seeds}; give at least 1")
+    if suite.trials < 2:
+        raise UsageError(f"trials is {suite.trials}; give at least 2 (trial 0 is the unchanged original)")
+    if not 0 <= suite.budget <= 100:
+        raise UsageError(f"budget is {suite.budget}; give percentage points of OA between 0 and 100")
+    for kind, value, known in (
+        ("protocol", suite.protocol, PROTOCOLS),
+        ("recipe", suite.recipe, (None, *RECIPES)),
+        ("margin", suite.margin, MARGINS),
+    ):
+        if value not in known:
+            raise unknown_name(kind, str(value), [str(k) for k in known if k])
+    for key in sorted(LISTS):
+        if not getattr(suite, key):
+            raise UsageError(f"{key} is empty; name at least one")
+    seconds_of(suite.timeout)
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a duration such as ``90s``, ``10m``, ``2h`` or a bare number of seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise UsageError(f"{text!r} is not a duration; write 90s, 10m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

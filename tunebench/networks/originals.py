@@ -1,0 +1,200 @@
+"""Trained originals: by recipe, cached under a content key, trained once (docs/methods.md, section 1)."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from tunebench.datasets import Dataset, Samples, holdout
+from tunebench.datasets.splits import stratified
+from tunebench.errors import UsageError
+from tunebench.naming import seed_of
+from tunebench.networks.activations import activations, forward
+from tunebench.networks.cache import cache_root, cached_folder
+from tunebench.networks.models import ModelSpec
+from tunebench.networks.training import minibatches, sgd
+
+Protocol = Literal["holdout", "paper"]
+RECIPE_VERSION = 1
+"""Raise it when training changes: it is part of every key."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an original is trained: plain SGD on batches of 64.
+
+    Exactly one of ``steps`` (optimiser steps) and ``patience`` is set. With ``patience``, a stratified tenth of the
+    *training* part decides when to stop: that many epochs without a better accuracy, and the best epoch is kept. The
+    validation split stays unseen.
+    """
+
+    name: str
+    lr: float
+    steps: int | None = None
+    patience: int | None = None
+    batch_size: int = 64
+
+
+def find_recipe(name: str | None, paper_iterations: int | None, dataset: str, samples: int) -> Recipe:
+    """The recipe called ``name`` for a data set of ``samples`` training samples; None takes the data set's default."""
+    name = name or ("paper" if paper_iterations else "quick")
+    if name == "paper":
+        if paper_iterations is None:
+            raise UsageError(f"no published recipe for {dataset!r}; use --recipe quick or converged")
+        return Recipe("paper", lr=0.001, steps=paper_iterations)
+    if name == "converged":
+        return Recipe("converged", lr=0.1, patience=10)
+    return Recipe("quick", lr=0.05, steps=20 * -(-samples // 64))
+
+
+@dataclass(frozen=True)
+class OriginalKey:
+    """Everything that determines a trained original; never a tuner."""
+
+    data: str
+    """Checksum of the data set."""
+    dataset: str
+    model: str
+    architecture: str
+    recipe: Recipe
+    protocol: Protocol
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the original lies once it is trained."""
+        text = json.dumps({"version": RECIPE_VERSION, **asdict(self)}, sort_keys=True)
+        return cache_root() / "originals" / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def original_key(dataset: Dataset, model: ModelSpec, recipe: Recipe, protocol: Protocol, seed: int) -> OriginalKey:
+    """The key of one original; building the network once gives its architecture."""
+    architecture = repr(model.build(dataset.shape, dataset.classes))
+    return OriginalKey(dataset.checksum, dataset.name, model.name, architecture, recipe, protocol, seed)
+
+
+def materialise(dataset: Dataset) -> Path:
+    """Normalised train and test tensors as safetensors in the cache, apart from each other; returns the folder."""
+
+    def build(folder: Path) -> None:
+        for split, samples in (("train", dataset.train()), ("test", dataset.test())):
+            save_file({"x": samples.x.contiguous(), "y": samples.y}, folder / f"{split}.safetensors")
+
+    return cached_folder(data_folder(dataset.checksum), build)
+
+
+def data_folder(checksum: str) -> Path:
+    """Where `materialise` puts a data set with this checksum."""
+    return cache_root() / "data" / checksum[:24]
+
+
+def load_split(checksum: str, split: Literal["train", "test"]) -> Samples:
+    """Memory-mapped samples of a materialised data set."""
+    tensors = load_file(data_folder(checksum) / f"{split}.safetensors")
+    return Samples(tensors["x"], tensors["y"])
+
+
+def ensure_original(key: OriginalKey, spec: ModelSpec, *, line: int | None = None) -> dict[str, Any]:
+    """Train the original of ``key`` unless it is cached; returns its record (see `train_original`).
+
+    ``line`` is the terminal line, counted from the current one, for a progress bar over the steps; None for no bar.
+    """
+    folder = cached_folder(key.folder, lambda scratch: train_original(key, spec, scratch, line))
+    record: dict[str, Any] = json.loads((folder / "original.json").read_text())
+    return record
+
+
+def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | None) -> None:
+    """Train one original and write ``model.safetensors``, ``activations.safetensors`` and ``original.json``.
+
+    The record holds the validation counts per class: ``valid_hits`` and ``valid_totals``, each a list of C integers.
+    """
+    started = time.perf_counter()
+    data = load_split(key.data, "train")
+    if key.protocol == "paper":
+        train_rows, seen = torch.arange(len(data.y)), load_split(key.data, "test")
+        x_valid, y_valid, valid_rows = seen.x, seen.y, torch.arange(0)
+    else:
+        train_rows, valid_rows = holdout(data.y, key.seed)
+        x_valid, y_valid = data.x[valid_rows], data.y[valid_rows]
+    classes = int(data.y.max()) + 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("initialisation", key.seed))
+        model = spec.build(tuple(data.x.shape[1:]), classes)
+    x_train, y_train = data.x[train_rows], data.y[train_rows]
+    steps = run_recipe(model, x_train, y_train, key, line)
+    train, valid = activations(model, x_train), activations(model, x_valid)
+    right = valid.logits.argmax(1) == y_valid
+    record = {
+        "steps": steps,
+        "train_accuracy": float((train.logits.argmax(1) == y_train).double().mean()),
+        "valid_hits": torch.bincount(y_valid[right], minlength=classes).tolist(),
+        "valid_totals": torch.bincount(y_valid, minlength=classes).tolist(),
+        "seconds": time.perf_counter() - started,
+        "torch": torch.__version__,
+        "key": asdict(key),
+    }
+    save_model(model, str(folder / "model.safetensors"))
+    tensors = {
+        "train_rows": train_rows,
+        "valid_rows": valid_rows,
+        "hidden_train": train.hidden,
+        "hidden_valid": valid.hidden,
+        "logits_train": train.logits,
+        "logits_valid": valid.logits,
+        "layer_of": train.layer_of,
+    }
+    save_file({name: t.contiguous() for name, t in tensors.items()}, folder / "activations.safetensors")
+    (folder / "original.json").write_text(json.dumps(record, indent=1))
+
+
+def run_recipe(model: nn.Module, x: Tensor, y: Tensor, key: OriginalKey, line: int | None) -> int:
+    """Train ``model`` in place; returns the number of optimiser steps taken."""
+    recipe, order = key.recipe, seed_of("order", key.seed)
+    label = f"{key.dataset} {key.model} seed {key.seed}"
+    if recipe.steps is not None:
+        batches = minibatches(x, y, recipe.steps, order, recipe.batch_size)
+        sgd(model, bar(batches, recipe.steps, label, line), cross_entropy, recipe.lr)
+        return recipe.steps
+    assert recipe.patience is not None
+    fit, stop = (torch.from_numpy(r) for r in stratified(y.numpy(), len(y) // 10, seed_of("stopping", key.seed)))
+    x_fit, y_fit, x_stop, y_stop = x[fit], y[fit], x[stop], y[stop]
+    per_epoch = -(-len(y_fit) // recipe.batch_size)
+    best, best_state, waited, epoch = -1, copy.deepcopy(model.state_dict()), 0, 0
+    while waited < recipe.patience and epoch < 200:
+        batches = minibatches(x_fit, y_fit, per_epoch, seed_of(order, epoch), recipe.batch_size)
+        sgd(model, bar(batches, per_epoch, f"{label} epoch {epoch}", line), cross_entropy, recipe.lr)
+        right = int((forward(model, x_stop).argmax(1) == y_stop).sum())
+        epoch, waited = epoch + 1, waited + 1
+        if right > best:
+            best, best_state, waited = right, copy.deepcopy(model.state_dict()), 0
+    model.load_state_dict(best_state)
+    return epoch * per_epoch
+
+
+def bar(batches: Iterable[Any], total: int, label: str, line: int | None) -> Iterable[Any]:
+    """``batches`` behind a progress bar on terminal line ``line``, or bare for None."""
+    if line is None:
+        return batches
+    return tqdm(batches, total=total, desc=label, unit="step", leave=False, mininterval=0.5, position=line)
+
+
+def load_original(key: OriginalKey, spec: ModelSpec) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The trained network in eval mode and its memory-mapped tables (see `train_original`)."""
+    data = load_split(key.data, "train")
+    with torch.random.fork_rng(devices=[]):
+        model = spec.build(tuple(data.x.shape[1:]), int(data.y.max()) + 1)
+    load_model(model, key.folder / "model.safetensors")
+    return model.eval(), load_file(key.folder / "activations.safetensors")

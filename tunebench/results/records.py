@@ -1,0 +1,294 @@
+"""What a cell's file may hold: every value is checked before it is used, since files can come from strangers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tunebench.results.cells import STATUSES, Cell, key_of
+from tunebench.results.metrics import Ints, operating_point
+from tunebench.results.predictions import unpack
+from tunebench.selection.budgets import BUDGETS
+
+Check = Callable[[Any, str], None]
+"""Raises `Damaged` with the name given unless a value is as it should be."""
+
+DEPTH, LARGEST = 12, 2**53
+UNSEEN = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Controls, line separators, direction overrides, halves of characters."""
+CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
+NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,200}}")
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+TARGET = re.compile(r"(0|[1-9]\d{0,4})(\+(0|[1-9]\d{0,4}))*", re.ASCII)
+CLOSE = 1e-9
+"""Metrics in a file and those that its own predictions give may differ by this much."""
+
+
+class Damaged(Exception):
+    """A file of the store that cannot be used; its text says why in one line."""
+
+
+def number(low: float, high: float) -> Check:
+    """A finite number from ``low`` to ``high``."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise Damaged(f"{name} is no number from {low:g} to {high:g}")
+
+    return check
+
+
+def integer(low: int, high: int = LARGEST) -> Check:
+    """A whole number from ``low`` to ``high``."""
+
+    def check(value: Any, name: str) -> None:
+        if type(value) is not int or not low <= value <= high:
+            raise Damaged(f"{name} is no whole number from {low} to {high}")
+
+    return check
+
+
+def text(pattern: re.Pattern[str] | None = None) -> Check:
+    """A string, matching ``pattern`` if there is one."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, str) or (pattern is not None and not pattern.fullmatch(value)):
+            raise Damaged(f"{name} is not a text as it should be")
+
+    return check
+
+
+def optional(inner: Check) -> Check:
+    """None, or what ``inner`` allows."""
+
+    def check(value: Any, name: str) -> None:
+        if value is not None:
+            inner(value, name)
+
+    return check
+
+
+def flag(value: Any, name: str) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Damaged(f"{name} is neither true nor false")
+
+
+def fields(**checks: Check) -> Check:
+    """An object with at least these fields."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, dict):
+            raise Damaged(f"{name} is no object")
+        for field, inner in checks.items():
+            if field not in value:
+                raise Damaged(f"{name} lacks {field!r}")
+            inner(value[field], f"{name}.{field}")
+
+    return check
+
+
+def table(key: re.Pattern[str], inner: Check) -> Check:
+    """An object whose names match ``key`` and whose values ``inner`` allows."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, dict) or not all(key.fullmatch(k) for k in value):
+            raise Damaged(f"{name} is no object with names as they should be")
+        for item in value.values():
+            inner(item, name)
+
+    return check
+
+
+def listing(inner: Check) -> Check:
+    """A list of what ``inner`` allows."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, list):
+            raise Damaged(f"{name} is no list")
+        for item in value:
+            inner(item, name)
+
+    return check
+
+
+def scalar(value: Any, name: str) -> None:
+    """What a hyperparameter can be."""
+    if not isinstance(value, str | int | float | bool | None):
+        raise Damaged(f"{name} is no plain value")
+
+
+def one_of(*values: Any) -> Check:
+    """One of ``values``."""
+
+    def check(value: Any, name: str) -> None:
+        if not any(type(value) is type(known) and value == known for known in values):
+            raise Damaged(f"{name} is none of {', '.join(map(str, values))}")
+
+    return check
+
+
+SHARE = number(0, 1)
+COUNT = integer(0)
+SECONDS = number(0, 1e9)
+PARAMS = table(NAME, scalar)
+METRICS = fields(
+    ta=SHARE, oa=SHARE, oa_macro=SHARE, precision=SHARE, f1=SHARE, dot_rv=SHARE, worst_recall=SHARE, fell=COUNT,
+    worst_class=COUNT,
+)  # fmt: skip
+COSTS = fields(**dict.fromkeys(("params", "flops", "params_paper", "params_stored", "flops_stored"), COUNT))
+POINT = fields(
+    trial=COUNT,
+    fell_back=flag,
+    params=PARAMS,
+    scale=optional(number(-1e300, 1e300)),
+    shift=number(-1e300, 1e300),
+    valid=fields(hits=COUNT, correct=COUNT, lost=COUNT, gained=COUNT),
+    test=METRICS,
+    cost=COSTS,
+    predictions=text(),
+)
+CELL = fields(dataset=text(NAME), model=text(NAME), target=text(TARGET), tuner=text(SLUG), seed=integer(0, 10**9))
+ANY = fields(
+    cell=CELL,
+    key=text(re.compile("[0-9a-f]{64}")),
+    inputs=fields(cell=CELL, original=fields(), options=fields(budget=number(0, 100)), tuner=text()),
+    status=one_of(*STATUSES),
+    reason=optional(text()),
+    provenance=fields(),
+)
+OK = fields(
+    classes=integer(2, 2**16),
+    original=METRICS,
+    labels=text(),
+    predictions=text(),
+    points=fields(plain=table(NAME, POINT), shifted=table(NAME, POINT)),
+    probe=listing(listing(number(-1e300, 1e300))),
+    trials=COUNT,
+    regret=optional(integer(-LARGEST)),
+    tune_seconds=SECONDS,
+    selected_on=one_of("validation", "test"),
+    history=listing(fields(trial=COUNT, params=PARAMS, score=listing(COUNT))),
+)
+TIMES_OK = fields(
+    latency_us=SECONDS, latency_ratio=number(0, 1e9), latency_batch_us=SECONDS, latency_batch_ratio=number(0, 1e9)
+)
+TIMES = fields(
+    key=text(re.compile("[0-9a-f]{64}")), status=one_of(*STATUSES, "mismatch")
+)  # "mismatch": see tunebench.grid.latency
+LOCK = fields(
+    suite=fields(
+        seeds=integer(1, 10**4),
+        trials=integer(2, 10**6),
+        budget=number(0, 100),
+        protocol=one_of("holdout", "paper"),
+        name=text(NAME),
+        datasets=listing(text(NAME)),
+        models=listing(text(NAME)),
+        tuners=listing(text(NAME)),
+        targets=listing(text(NAME)),
+    ),
+    tuners=listing(text(SLUG)),
+    targets=table(re.compile(f"{NAME.pattern}/{NAME.pattern}"), listing(text(TARGET))),
+    inputs=fields(originals=table(NAME, fields()), code=table(SLUG, text()), rest=fields()),
+)
+
+
+def check_record(record: Any, cell: Cell) -> None:
+    """`Damaged` unless ``record`` is a record of ``cell`` whose figures follow from its own predictions."""
+    plain(record)
+    ANY(record, "record")
+    if record["cell"] != asdict(cell) or record["inputs"]["cell"] != record["cell"]:
+        raise Damaged("belongs to another cell")
+    if key_of(record["inputs"]) != record["key"]:
+        raise Damaged("its key does not follow from its inputs")
+    if record["status"] == "ok":
+        OK(record, "record")
+        check_figures(record, cell)
+
+
+def check_times(times: Any) -> None:
+    """`Damaged` unless ``times`` is a latency measurement."""
+    plain(times)
+    TIMES(times, "times")
+    if times["status"] == "ok":
+        TIMES_OK(times, "times")
+
+
+def check_lock(lock: Any) -> None:
+    """`Damaged` unless ``lock`` is a resolved suite."""
+    plain(lock)
+    LOCK(lock, "lock")
+
+
+def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
+    """`Damaged` unless every metric follows from labels and predictions, and no budget is missing."""
+    classes, budgets = record["classes"], {str(float(b)) for b in (*BUDGETS, record["inputs"]["options"]["budget"])}
+    if any(len(row) != classes for row in record["probe"]):
+        raise Damaged("record.probe has another number of classes")
+    try:
+        labels = unpack(record["labels"])
+        original = classified(record["predictions"], labels, classes)
+        present = np.bincount(labels, minlength=classes)
+        if len(present) > classes or not all(target < classes and present[target] for target in cell.targets):
+            raise Damaged("record.labels lack the target or name a class that there is not")
+        compare(record["original"], labels, original, original, cell.targets, classes)
+        seen: dict[str, Mapping[str, Any]] = {}
+        for variant, points in record["points"].items():
+            if not budgets <= points.keys():
+                raise Damaged(f"record.points.{variant} lacks a budget")
+            for point in points.values():
+                if seen.get(point["predictions"]) != point["test"]:
+                    tuned = classified(point["predictions"], original, classes)
+                    compare(point["test"], labels, tuned, original, cell.targets, classes)
+                    seen[point["predictions"]] = point["test"]
+    except ValueError as exc:
+        raise Damaged(str(exc)) from exc
+
+
+def classified(packed: str, reference: Ints, classes: int) -> Ints:
+    """Unpacked predictions; ValueError for a class that there is not."""
+    predictions = unpack(packed, reference)
+    if predictions.max(initial=0) >= classes:
+        raise ValueError(f"predictions name a class beyond {classes - 1}")
+    return predictions
+
+
+def compare(
+    found: Mapping[str, Any], labels: Ints, predictions: Ints, original: Ints, targets: Sequence[int], classes: int
+) -> None:
+    """`Damaged` unless the metrics ``found`` in a file are those of its predictions."""
+    for name, value in operating_point(labels, predictions, original, targets, classes).items():
+        if name not in found or not abs(found[name] - value) <= CLOSE:
+            raise Damaged(f"{name} does not follow from the predictions")
+
+
+def plain(value: Any, depth: int = 0) -> None:
+    """`Damaged` unless ``value`` is JSON of moderate depth, its numbers finite and its texts printable."""
+    if depth > DEPTH:
+        raise Damaged(f"is nested more than {DEPTH} deep")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            plain(name, depth + 1)
+            plain(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            plain(item, depth + 1)
+    elif isinstance(value, str):
+        if CONTROL.search(value):
+            raise Damaged("holds a text with control characters")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Damaged("holds a number that is not finite")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise Damaged("holds a number that is too large")
+
+
+def printable(value: str) -> str:
+    """``value`` without what `plain` refuses."""
+    return CONTROL.sub("?", value.replace("\r", ""))

@@ -1,0 +1,181 @@
+"""One atomic file per finished cell, with a schema version and a checksum; nothing is loaded but JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+
+from tunebench.errors import StoreError
+from tunebench.naming import name_of
+from tunebench.results.cells import Cell
+from tunebench.results.records import Damaged as Damaged
+from tunebench.results.records import check_lock, check_record, check_times
+
+SCHEMA = 2
+"""Raise it when the shape of a file changes; older files are set aside and computed again."""
+LARGEST_FILE = 2**26
+SCRATCH = re.compile(r"\.(?P<host>.*)-(?P<process>\d+)-[^-]*\.tmp")
+SEED = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` with a checksum; the file appears complete or not at all. StoreError when it cannot."""
+    body = json.dumps(content, sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    write_text(path, f'{{"schema": {SCHEMA}, "checksum": "{digest}", "content": {body}}}\n')
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` atomically: temporary file, fsync, rename."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mine = f".{quote(socket.gethostname(), safe='')}-{os.getpid()}-"
+        handle, scratch = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(scratch, 0o644)
+            os.replace(scratch, path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise StoreError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another -o OUT") from exc
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a file that `write_json` wrote; `Damaged` when it is anything else."""
+    try:
+        if not path.is_file():
+            raise Damaged("not a regular file")
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE + 1)
+        if len(raw) > LARGEST_FILE:
+            raise Damaged(f"larger than {LARGEST_FILE / 2**20:.0f} MiB")
+        wrapper = json.loads(raw.decode("utf-8"), parse_constant=reject)
+        if not isinstance(wrapper, dict) or set(wrapper) != {"schema", "checksum", "content"}:
+            raise Damaged("not a tunebench file")
+        if wrapper["schema"] != SCHEMA:
+            raise Damaged(f"written with schema {str(wrapper['schema'])[:20]!r}, this version reads {SCHEMA}")
+        content = wrapper["content"]
+        body = json.dumps(content, sort_keys=True, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError) as exc:
+        raise Damaged(f"not readable as JSON ({type(exc).__name__})") from exc
+    if not isinstance(content, dict) or hashlib.sha256(body).hexdigest() != wrapper["checksum"]:
+        raise Damaged("checksum does not match")
+    return content
+
+
+def reject(constant: str) -> None:
+    """JSON has no NaN or infinity."""
+    raise ValueError(constant)
+
+
+class Store:
+    """The folder OUT: ``cells/``, ``times/``, ``suite.lock.json`` and the rendered leaderboards."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def path(self, folder: str, cell: Cell) -> Path:
+        """Where the cell's file lies in ``cells`` or ``times``."""
+        return self.out / folder / cell.path
+
+    def put(self, folder: str, cell: Cell, content: dict[str, Any]) -> None:
+        """Write the file of ``cell`` in ``cells`` or ``times``; never outside OUT, whatever links there are in it."""
+        path = self.path(folder, cell)
+        if not path.parent.resolve().is_relative_to(self.out.resolve()):
+            raise StoreError(f"{path.parent} is a link that leaves {self.out}; choose another -o OUT")
+        write_json(path, content)
+
+    def get(self, folder: str, cell: Cell) -> dict[str, Any] | None:
+        """The content of the cell's file, None if there is none; `Damaged` if it is unusable."""
+        path = self.path(folder, cell)
+        if not os.path.lexists(path):
+            return None
+        content = read_json(path)
+        if folder == "cells":
+            check_record(content, cell)
+        else:
+            check_times(content)
+        return content
+
+    def cells(self) -> Iterator[tuple[Cell, Path]]:
+        """Every cell that has a file, in sorted order, read from the paths alone."""
+        root = self.out / "cells"
+        for path in sorted(root.glob("*/*/*/*/*.json")):
+            parts = path.relative_to(root).with_suffix("").parts
+            dataset, model, target, tuner, seed = map(name_of, parts)
+            if SEED.fullmatch(seed) and not {dataset, model, target, tuner} & {"", ".", ".."}:
+                cell = Cell(dataset, model, target, tuner, int(seed))
+                if root / cell.path == path:
+                    yield cell, path
+
+    def set_aside(self, folder: str, cell: Cell) -> Path:
+        """Rename the cell's unusable file so that it is neither read nor lost; returns its new place."""
+        return set_aside(self.path(folder, cell))
+
+    def lock(self) -> dict[str, Any] | None:
+        """The resolved suite of this folder, None before its first run."""
+        if not os.path.lexists(self.lock_path):
+            return None
+        try:
+            content = read_json(self.lock_path)
+            check_lock(content)
+        except Damaged as exc:
+            raise StoreError(f"{self.lock_path}: {exc}; delete it or choose another -o OUT") from exc
+        return content
+
+    @property
+    def lock_path(self) -> Path:
+        """Where the resolved suite lies."""
+        return self.out / "suite.lock.json"
+
+    def write_lock(self, content: dict[str, Any]) -> None:
+        """Write the resolved suite."""
+        write_json(self.lock_path, content)
+
+    def prepare(self) -> None:
+        """Make the folder, and clear away what killed runs left; StoreError when it cannot be written."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.out):
+                pass
+            for path in self.out.rglob(".*.tmp"):
+                if is_left_over(path):
+                    path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise StoreError(f"cannot write {self.out}: {exc.strerror or exc}; choose another -o OUT") from exc
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an unusable file, so that it is neither read nor lost; returns its new place."""
+    aside = path.with_suffix(".damaged")
+    try:
+        os.replace(path, aside)
+    except OSError as exc:
+        raise StoreError(f"cannot set aside {path}: {exc.strerror or exc}; remove it or choose another -o OUT") from exc
+    return aside
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether the process that wrote a temporary file is gone: on this machine we look, for others we wait a day."""
+    match = SCRATCH.fullmatch(path.name)
+    if match is None:
+        return False
+    if match["host"] == quote(socket.gethostname(), safe=""):
+        return not psutil.pid_exists(int(match["process"][:9]))
+    return path.stat().st_mtime < time.time() - 24 * 3600

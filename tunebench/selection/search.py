@@ -1,0 +1,168 @@
+"""The search: ask Optuna, let the tuner tune, score on the selection split, keep the best for every OA budget.
+
+The same number of trials for every tuner that has a search space. Trial 0 is the unchanged original, so a feasible
+choice always exists. One search serves all budgets: every trial is a candidate for each, and what a tuner leaves to
+the host (the scale of a `Tuner.scalable` edit, the bias of the shifted variant) is solved exactly per budget.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import nn
+
+from tunebench.errors import InvalidOutput
+from tunebench.networks.edits import check_edit
+from tunebench.selection import tradeoff
+from tunebench.selection.selector import Candidate, SearchOptions, Selector, Variant, ray_direction
+from tunebench.selection.tradeoff import Score
+from tunebench.tuner import LogitEdit, Tuner, TuningTask
+
+PAPER_SCALE = FloatDistribution(0.25, 16.0, log=True)
+"""Search range of the scale under ``--protocol paper``; the paper's choices lie in 2 to 12."""
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass
+class Selection:
+    """The best candidate for every variant and budget, and what finding them took."""
+
+    chosen: dict[Variant, dict[float, Candidate]]
+    trials: int = 0
+    tune_seconds: float = 0.0
+    reason: str | None = None
+    regret: int | None = None
+    """Target samples by which the exact optimum over all rays beats the plain choice at the budget."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
+    """Run every trial of ``tuner`` on ``task``; sees nothing but the task's train and validation parts."""
+    selector = Selector(task, options)
+    selection = Selection(selector.chosen)
+    clock = Clock()
+    with clock:
+        prepared = tuner.prepare(task)
+    selection.reason = getattr(prepared, "reason", None)
+    space = dict(tuner.search_space())
+    scale_searched = tuner.scalable and bool(space) and options.protocol == "paper"
+    rays = getattr(tuner, "rays", None)
+    if not space and rays is not None:
+        with clock:
+            proposals = list(rays(task, prepared))
+        for params, edit in proposals:
+            check_edit(edit, task.classes, task.hidden_train.shape[1])
+            selector.add_ray(1, dict(params), edit)
+        selection.trials = 1
+    else:
+        if scale_searched:
+            space["scale"] = PAPER_SCALE
+        for trial, params, report in trials_of(space, options.trials, task.seed):
+            scale = params.get("scale") if scale_searched else None
+            own = {name: value for name, value in params.items() if not (scale_searched and name == "scale")}
+            with clock:
+                output = checked(tuner.tune(task, own, prepared), task)
+            if tuner.scalable and isinstance(output, LogitEdit):
+                if scale is None:
+                    score = selector.add_ray(trial, own, output)
+                else:
+                    score = selector.add(trial, own, output.scaled(scale), scale)
+            else:
+                score = selector.add(trial, own, output, None)
+            report(score)
+            selection.history.append({"trial": trial, "params": params, "score": list(score)})
+            selection.trials = trial
+    selection.tune_seconds = clock.seconds
+    if tuner.scalable and rays is not None:
+        selection.regret = regret(selector, rays(task, prepared))
+    return selection
+
+
+def trials_of(
+    space: Mapping[str, BaseDistribution], trials: int, seed: int
+) -> Iterator[tuple[int, dict[str, Any], Any]]:
+    """Yield (number from 1, params, report) for each trial after the unchanged original.
+
+    An empty space gives one trial. A finite space is walked in random order without repeats; any other is searched
+    by TPE with TA and OA as two objectives, so that no budget is favoured. Call ``report(score)`` after each.
+    """
+    if not space:
+        yield 1, {}, lambda score: None
+        return
+    study = optuna.create_study(directions=["maximize", "maximize"], sampler=optuna.samplers.TPESampler(seed=seed))
+    grid = finite(space)
+    planned = trials - 1
+    if grid is not None:
+        random.Random(seed).shuffle(grid)
+        planned = min(planned, len(grid))
+        for params in grid[:planned]:
+            study.enqueue_trial(params)
+    for number in range(1, planned + 1):
+        trial = study.ask(fixed_distributions=dict(space))
+
+        def report(score: Score, trial: optuna.Trial = trial) -> None:
+            study.tell(trial, [score.hits, score.correct])
+
+        yield number, dict(trial.params), report
+
+
+def finite(space: Mapping[str, BaseDistribution], limit: int = 1000) -> list[dict[str, Any]] | None:
+    """Every point of a space of integers and categories, or None if there is another kind or too many points."""
+    axes: list[list[Any]] = []
+    for distribution in space.values():
+        if isinstance(distribution, CategoricalDistribution):
+            axes.append(list(distribution.choices))
+        elif isinstance(distribution, IntDistribution):
+            axes.append(list(range(distribution.low, distribution.high + 1, distribution.step)))
+        else:
+            return None
+    size = 1
+    for axis in axes:
+        size *= len(axis)
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)] if size <= limit else None
+
+
+def regret(selector: Selector, rays: Any) -> int:
+    """How many target samples the exact optimum over all ``rays`` has more than the plain choice, at the budget."""
+    options = selector.options
+    found = selector.chosen["plain"][options.budget].score.hits
+    best = found
+    for _, edit in rays:
+        steps = tradeoff.ray_steps(selector.base, ray_direction(edit, selector.task, selector.columns))
+        interval = tradeoff.best_interval(steps, selector.samples, options.budget, options.margin)
+        if interval is not None:
+            best = max(best, steps.score(interval).hits)
+    return best - found
+
+
+def checked(output: Any, task: TuningTask) -> nn.Module | LogitEdit:
+    """``output`` if a tuner may return it; InvalidOutput otherwise."""
+    if isinstance(output, LogitEdit):
+        check_edit(output, task.classes, task.hidden_train.shape[1])
+        return output
+    if not isinstance(output, nn.Module):
+        raise InvalidOutput(f"tune() returned {type(output).__name__}, neither a torch.nn.Module nor a LogitEdit")
+    if output is task.model:
+        raise InvalidOutput("tune() returned task.model itself; return a tuned copy")
+    return output
+
+
+class Clock:
+    """Adds up the seconds spent inside its ``with`` blocks: the clock surrounds only the method."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._start

@@ -1,0 +1,224 @@
+"""Exact trade-off along a ray: TA and OA as one direction of the logits is scaled (docs/methods.md, section 2).
+
+For a fixed direction each sample flips at one known scale, so all counts are step functions of the scale whose
+breakpoints are sorted once. An additive shift of the target logits is the same with a constant direction.
+N is the number of samples, K the number of intervals between breakpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+NARROW = 2e-6
+"""Relative width below which an interval of scales is passed over: float32 logits could not hit it."""
+
+
+class Score(NamedTuple):
+    """Counts over the N samples of the selection split."""
+
+    hits: int
+    """Target samples that are right."""
+    correct: int
+    """All samples that are right."""
+    lost: int
+    """Samples that the original had right and that are wrong now."""
+    gained: int
+    """Samples that the original had wrong and that are right now."""
+
+
+class Steps(NamedTuple):
+    """Counts on each open interval (low, high) of scales, every field (K,); ``high`` of the last one is inf."""
+
+    low: Floats
+    high: Floats
+    hits: Counts
+    correct: Counts
+    lost: Counts
+    gained: Counts
+
+    def score(self, interval: int) -> Score:
+        """The counts on one interval."""
+        return Score(*(int(field[interval]) for field in self[2:]))
+
+    def scale(self, interval: int) -> float:
+        """Midpoint of one interval; twice its low end where it has no high one."""
+        low, high = float(self.low[interval]), float(self.high[interval])
+        if math.isinf(high):
+            return 2 * low if low > 0 else 1.0
+        return (low + high) / 2
+
+
+class Margins(NamedTuple):
+    """How each sample stands between the target classes and the rest, most fields (N,)."""
+
+    gap: Floats
+    """Best other logit minus best target logit; the sample is predicted a target where it is negative."""
+    was_in: Bools
+    """Predicted a target; decides where the gap is 0."""
+    was_right: Bools
+    """The original has it right."""
+    is_target: Bools
+    outside: Counts
+    """Hits, correct and lost, (3,), when no sample is predicted a target."""
+    change: NDArray[np.int8]
+    """What each sample adds to hits, correct and lost, (3, N), when it is predicted a target."""
+
+    def moved(self, addition: Floats) -> Margins:
+        """The margins with ``addition`` (N,) on the target logits; what counts as lost stays the same."""
+        gap = self.gap - addition
+        return self._replace(gap=gap, was_in=gap < 0)
+
+
+def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Bools | None = None) -> Margins:
+    """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) is the original's, if another net's."""
+    columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
+    best_other, other = logits.index_fill(1, columns, -torch.inf).max(1)
+    best_target, which = logits[:, columns].max(1)
+    before = logits.argmax(1)
+    fields = (
+        best_other.double() - best_target.double(),
+        torch.isin(before, columns),
+        before == labels,
+        torch.isin(labels, columns),
+        columns[which] == labels,
+        other == labels,
+    )
+    gap, was_in, right_before, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
+    was_right = right_before if was_right is None else was_right
+    inside, outside = (
+        np.stack([right & is_target, right, was_right & ~right]).astype(np.int8) for right in (right_in, right_out)
+    )
+    return Margins(gap, was_in, was_right, is_target, outside.sum(1, dtype=np.int64), inside - outside)
+
+
+def score(logits: Tensor, base: Margins, labels: Tensor) -> Score:
+    """Counts of the predictions of ``logits`` (N, C) against ``base``, with labels (N,)."""
+    now = (logits.argmax(1) == labels).cpu().numpy()
+    before = base.was_right
+    return Score(*(int(np.count_nonzero(b)) for b in (now & base.is_target, now, before & ~now, now & ~before)))
+
+
+def feasible(found: Score, samples: int, budget: float, margin: str = "none") -> bool:
+    """Whether ``found`` keeps the OA budget (percentage points) on ``samples`` selection samples.
+
+    In integers: correct >= correct_original - floor(budget * N / 100 + 1e-9). With ``margin`` "1se" the loss plus
+    one standard error of the paired difference has to fit instead.
+    """
+    return bool(kept(found.lost, found.gained, samples, budget, margin))
+
+
+def allowance(budget: float, samples: int) -> int:
+    """How many of ``samples`` an OA budget (percentage points) allows to lose."""
+    return math.floor(budget * samples / 100 + 1e-9)
+
+
+def kept(lost: Any, gained: Any, samples: int, budget: float, margin: str) -> Any:
+    """`feasible` for integers, or elementwise over integer arrays of one shape."""
+    allowed = allowance(budget, samples)
+    loss = lost - gained
+    if margin == "none":
+        return loss <= allowed
+    variance = lost + gained - (1.0 * loss) ** 2 / samples
+    return loss + np.sqrt(np.maximum(variance, 0)) <= allowed
+
+
+def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
+    """Counts with ``scale * direction`` (N,) added to the target logits, for every scale > 0.
+
+    With several targets all their logits get the same addition.
+    """
+    gap, speed = base.gap, np.asarray(direction, dtype=np.float64)
+    inside = gap < 0
+    tied = np.flatnonzero(gap == 0)
+    inside[tied] = (speed[tied] > 0) | ((speed[tied] == 0) & base.was_in[tied])
+    matters = base.change.any(0)  # wrong either way: no count changes
+    rows = np.flatnonzero((gap * speed > 0) & matters)
+    at = gap[rows] / speed[rows]
+    order = np.argsort(at)
+    at, rows = at[order], rows[order]
+    start = base.outside + base.change @ inside.astype(np.int64)
+    return stepped(base, at, start, base.change.take(rows, axis=1) * np.where(inside[rows], np.int8(-1), np.int8(1)))
+
+
+def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) -> Steps:
+    """Counts that are ``start`` (3,) at first and take ``change`` (3, K) at the ascending scales ``at`` (K,)."""
+    path = np.empty((3, len(at) + 1), dtype=np.int64)
+    path[:, 0], path[:, 1:] = start, change
+    hits, correct, lost = np.cumsum(path, axis=1, out=path)
+    return Steps(
+        low=np.concatenate(([0.0], at)),
+        high=np.concatenate((at, [np.inf])),
+        hits=hits,
+        correct=correct,
+        lost=lost,
+        gained=correct - np.count_nonzero(base.was_right) + lost,
+    )
+
+
+def shift_steps(base: Margins, allowed: int | None = None) -> tuple[Steps, float]:
+    """Counts for every bias on the target logits, of either sign, as a ray and the offset of its origin.
+
+    The bias of an interval is its scale minus the offset: at the origin no sample is predicted a target. With
+    ``allowed`` only biases at which at most that many samples are lost on balance are told apart; those are few.
+    """
+    offset = max(0.0, -float(base.gap.min())) + 1.0
+    low, high = (-np.inf, np.inf) if allowed is None else bounds(base, allowed)
+    rows = np.flatnonzero((base.gap >= low) & (base.gap <= high))
+    rows = rows[np.any(base.change[:, rows], axis=0)]  # wrong either way: no count changes
+    rows = rows[np.argsort(base.gap[rows])]
+    start = base.outside + base.change @ (base.gap < low).astype(np.int64)
+    return stepped(base, base.gap[rows] + offset, start, base.change.take(rows, axis=1)), offset
+
+
+def bounds(base: Margins, allowed: int) -> tuple[float, float]:
+    """Biases outside of which more than ``allowed`` samples are lost, whatever happens inside.
+
+    Below, too few of the samples that a higher bias puts right have been; above, too many are wrong for all that can
+    be right to make up for.
+    """
+    better, worse = base.gap[base.change[1] > 0], base.gap[base.change[1] < 0]
+    required = np.count_nonzero(base.was_right) - allowed
+    needed, spare = required - base.outside[1], base.outside[1] + len(better) - required
+    low = -np.inf if needed < 1 else np.inf if needed > len(better) else np.partition(better, needed - 1)[needed - 1]
+    high = np.inf if spare >= len(worse) else -np.inf if spare < 0 else np.partition(worse, spare)[spare]
+    return float(low), float(high)
+
+
+def best_intervals(
+    steps: Steps, samples: int, budgets: Sequence[float], margin: str = "none"
+) -> list[tuple[float, int]]:
+    """The first interval with the highest TA, then OA, within each OA budget (percentage points) that has one."""
+    usable = kept(steps.lost, steps.gained, samples, max(budgets), margin)
+    usable &= steps.high - steps.low > NARROW * steps.low
+    at = np.flatnonzero(usable)  # few of all intervals, in ascending order
+    rank = steps.hits[at] * (samples + 1) + steps.correct[at]
+    lost, gained = steps.lost[at], steps.gained[at]
+    found = []
+    for budget in budgets:
+        ranked = np.where(kept(lost, gained, samples, budget, margin), rank, -1)
+        if ranked.max(initial=-1) >= 0:
+            found.append((budget, int(at[ranked.argmax()])))
+    return found
+
+
+def best_interval(steps: Steps, samples: int, budget: float, margin: str = "none") -> int | None:
+    """`best_intervals` for one budget, or None if no scale > 0 keeps it."""
+    found = best_intervals(steps, samples, [budget], margin)
+    return found[0][1] if found else None
+
+
+def best_scale(steps: Steps, samples: int, budget: float, margin: str = "none") -> float | None:
+    """The scale of the `best_interval`, or None if no scale > 0 keeps the budget."""
+    interval = best_interval(steps, samples, budget, margin)
+    return None if interval is None else steps.scale(interval)

@@ -1,0 +1,118 @@
+"""Cells on many machines: a dask.distributed cluster behind the same `Engine.submit`; the scheduling is all dask's."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from typing import Any, NamedTuple
+
+from tunebench.errors import UsageError
+from tunebench.workers.engines import Engine, LocalEngine
+
+PATIENCE = 15
+"""Seconds in which the scheduler has to answer and the first worker to be there."""
+
+
+GONE = "the dask scheduler is gone; start it again: finished cells are kept, the same command goes on"
+
+
+class Preparation(NamedTuple):
+    """What a machine needs before it can run an argument: whether it is there, and how to get it."""
+
+    ready: Callable[[Any], bool]
+    make_ready: Callable[[Any], None]
+
+
+class DaskEngine:
+    """Runs every cell in a process of its own on some worker of a cluster; ``memory`` is its limit in bytes.
+
+    ``preparation`` is carried out by each worker first, since another machine has neither data nor originals.
+    """
+
+    def __init__(self, address: str, memory: int | None, preparation: Preparation | None = None) -> None:
+        try:
+            distributed: Any = importlib.import_module("distributed")
+        except ImportError as exc:
+            raise UsageError("--executor dask:// needs another package: pip install 'tunebench[dask]'") from exc
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say in one line what went wrong
+        try:
+            self.client = distributed.Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError) as exc:
+            raise UsageError(
+                f"--executor dask://{address}: no dask scheduler answers there; start one, or mend the address"
+            ) from exc
+        try:
+            self.client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as exc:
+            self.client.close()
+            raise UsageError(
+                f"--executor dask://{address}: the scheduler has no worker; start one with: dask worker {address}"
+            ) from exc
+        self.memory, self.preparation = memory, preparation
+        self.executor = self.client.get_executor(pure=False)
+
+    @property
+    def workers(self) -> int:
+        """Twice the threads of the cluster as it is now, so that none waits for work on its way."""
+        self.require_scheduler()
+        try:
+            threads: dict[str, int] = self.client.nthreads()
+        except OSError as exc:
+            raise UsageError(GONE) from exc
+        return max(1, 2 * sum(threads.values()))
+
+    def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
+        """See `tunebench.workers.engines.Engine.submit`; dask itself moves a task whose worker is gone."""
+        self.require_scheduler()
+        future: Future[Any] = self.executor.submit(
+            on_worker, function, argument, timeout, self.memory, self.preparation
+        )
+        return future
+
+    def close(self) -> None:
+        """See `tunebench.workers.engines.Engine.close`; cells that run are not waited for."""
+        with contextlib.suppress(Exception):  # whatever a scheduler that is gone makes of it
+            self.executor.shutdown(wait=False)
+            self.client.close()
+
+    def require_scheduler(self) -> None:
+        """UsageError when the scheduler is gone for good: its cells have not failed, they are just not done."""
+        if self.client.status in ("closing", "closed"):
+            raise UsageError(GONE)
+
+
+def on_worker(
+    function: Callable[[Any], Any],
+    argument: Any,
+    timeout: float | None,
+    memory: int | None,
+    preparation: Preparation | None,
+) -> Any:
+    """A worker's side: the same isolation and timeout as on one machine, after this one has data and original."""
+    if preparation is not None and not preparation.ready(argument):
+        engine_here(None).submit(preparation.make_ready, argument, None).result()
+    return engine_here(memory).submit(function, argument, timeout).result()
+
+
+@cache
+def engine_here(memory: int | None) -> LocalEngine:
+    """This worker's own engine; dask, not the engine, says how many cells it runs at once."""
+    # Dask's nanny makes its workers daemons, and Python lets no daemon have children; ours end with their parent.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    return LocalEngine(1, memory)
+
+
+def open_engine(
+    executor: str, local: LocalEngine, memory: int | None, preparation: Preparation | None = None
+) -> Engine:
+    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster."""
+    if executor == "processes":
+        return local
+    if not executor.startswith("dask://"):
+        raise UsageError(f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler")
+    return DaskEngine(executor.removeprefix("dask://"), memory, preparation)

@@ -1,0 +1,88 @@
+"""Who runs the cells: an engine starts a function of one argument somewhere and returns a Future, nothing more."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Protocol
+
+import pebble
+import pebble.concurrent
+
+from tunebench.workers import isolation
+
+PRELOAD = ["tunebench.grid.preload"]
+
+
+class Engine(Protocol):
+    """Runs functions of one argument somewhere else."""
+
+    @property
+    def workers(self) -> int:
+        """How many functions are worth having under way at once."""
+
+    def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
+        """Start ``function(argument)``.
+
+        The future fails with TimeoutError after ``timeout`` seconds, with `pebble.ProcessExpired` when the process
+        ends without a result, and with whatever the function raises.
+        """
+
+    def close(self) -> None:
+        """End whatever still runs, and wait until it has ended."""
+
+
+class LocalEngine:
+    """A fresh process on this machine for every function, forked from a server that has torch loaded.
+
+    It is for the caller to have no more than ``workers`` of them at a time. ``memory`` is the limit of each in bytes.
+    """
+
+    def __init__(self, workers: int, memory: int | None = None) -> None:
+        self.workers = workers
+        self.memory = memory
+        methods = multiprocessing.get_all_start_methods()
+        self.context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:
+            self.context.set_forkserver_preload(PRELOAD)
+        self.running: set[Future[Any]] = set()
+
+    def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
+        """See `Engine.submit`."""
+        # pebble's stubs call the context mp_context.
+        options: Any = {"name": isolation.WORKER, "timeout": timeout, "context": self.context}
+        start: Any = pebble.concurrent.process(**options)
+        future: Future[Any] = start(isolated)(function, argument, self.memory)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+        return future
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        before, threading.excepthook = threading.excepthook, ignore_late_results
+        try:
+            for future in list(self.running):
+                future.cancel()
+            for thread in threading.enumerate():
+                if thread.name == isolation.WORKER:  # pebble's, one for each process; ends when the process has ended
+                    thread.join(10)
+        finally:
+            threading.excepthook = before
+
+
+def ignore_late_results(args: threading.ExceptHookArgs) -> None:
+    """Be quiet about a cell that came to its end just when it was cancelled."""
+    if not issubclass(args.exc_type, InvalidStateError):
+        threading.__excepthook__(args)
+
+
+def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) -> Any:
+    """``function(argument)`` in a process that ends with its parent; sys.exit becomes an ordinary error."""
+    isolation.end_with_parent()
+    isolation.limit_memory(memory)
+    try:
+        return function(argument)
+    except SystemExit as exc:  # it would end the parent when the future is read
+        raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
