@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from tunebench import Tuner, hookimpl
-from tunebench_synapse.evaluation import Evaluation, StreamingEvaluator, evaluate, evaluate_all
+from tunebench_synapse.evaluation import Evaluation, StreamingEvaluator, evaluate, evaluate_all, evaluate_signed
 
-__all__ = ["Evaluation", "StreamingEvaluator", "evaluate", "evaluate_all", "tunebench_tuners"]
+__all__ = ["Evaluation", "StreamingEvaluator", "evaluate", "evaluate_all", "evaluate_signed", "tunebench_tuners"]
 
 
 @hookimpl

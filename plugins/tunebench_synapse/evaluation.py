@@ -41,6 +41,7 @@ def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int
     """Evaluate every neuron as a synapse to ``target``; k = 1 is SJ, k = 2 SMVT-SJ.
 
     hidden (N, H) non-negative floats, logits (N, C) floats, labels (N,) integers -> threshold and count (H,).
+    For units that can be negative there is `evaluate_signed`.
     Raises ValueError that says which input is wrong. Source: docs/methods.md, section 2, "Choices settled".
     """
     check_rank(k)
@@ -48,6 +49,26 @@ def evaluate(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int
     ranks = min(k, len(labels) + 1)
     result = evaluate_all(hidden, logits, labels, (target,), ranks)
     return Evaluation(result.threshold[0, ranks - 1], result.count[0, ranks - 1])
+
+
+def evaluate_signed(hidden: Tensor, logits: Tensor, labels: Tensor, target: int, k: int = 1) -> Evaluation:
+    """`evaluate` for units that can be negative: both signs of the weight, threshold and count (2, H).
+
+    ``[0]`` are positive weights, ``[1]`` negative ones: the weight is minus the threshold. A weight turns only samples
+    on which its unit has its sign, so that ``[0]`` is `evaluate` of V's positive part and ``[1]`` of that of -V.
+    Source: docs/methods.md, section 2, "Signed units".
+    """
+    check_shapes(hidden, logits, labels)
+    hidden, units = hidden.detach(), hidden.shape[1]
+    signed = hidden.numel() > 0 and bool(hidden.amin() < 0)
+    # A unit that is never negative has no second candidate; a table without any other is read as it is.
+    negative = (hidden < 0).any(0).nonzero().squeeze(1) if signed else labels.new_empty(0, dtype=torch.int64)
+    table = torch.cat([hidden, -hidden[:, negative]], 1).clamp_(min=0) if signed else hidden
+    found = evaluate(table, logits, labels, target, k)
+    both = Evaluation(*(field.new_zeros(2, units) for field in found))
+    for sides, field in zip(both, found, strict=True):
+        sides[0], sides[1, negative] = field[:units], field[units:]
+    return both
 
 
 def evaluate_all(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tunebench import LogitEdit, Tuner, TuningTask
-from tunebench_synapse.evaluation import evaluate
+from tunebench_synapse.evaluation import Evaluation, evaluate_signed
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,9 +26,9 @@ class Synapses:
     """The active neurons of one task, best first (Xu & Wang 2026, algorithm 2); A may be 0."""
 
     neurons: Tensor
-    """Hidden units, (A,) int64."""
-    threshold: Tensor
-    """(A,) float64, in units of weight."""
+    """Hidden units, (A,) int64, all different."""
+    weight: Tensor
+    """The thresholds, with the sign of the weight, (A,) float64."""
     count: Tensor
     """Samples of ``D_w`` that each corrects alone, (A,) int64."""
     reason: str | None = None
@@ -40,14 +40,25 @@ def rank_synapses(task: TuningTask, k: int) -> Synapses:
 
     Order: count descending, threshold descending, index ascending. Source: Xu & Wang 2026, algorithm 2.
     """
-    result = evaluate(task.hidden_train, task.logits_train, task.y_train, task.target, k)
-    threshold, count = result.threshold.tolist(), result.count.tolist()
+    found = evaluate_signed(task.hidden_train, task.logits_train, task.y_train, task.target, k)
+    best, negative = better_sign(found)
+    threshold, count = best.threshold.tolist(), best.count.tolist()
     most = max(count, default=0)
     active = [i for i, c in enumerate(count) if c > 0 and 2 * c >= most]
     active.sort(key=lambda i: (-count[i], -threshold[i], i))
     order = torch.tensor(active, dtype=torch.int64, device=task.hidden_train.device)
-    reason = None if active else why_none(task, k)
-    return Synapses(order, result.threshold[order], result.count[order], reason)
+    weight = torch.where(negative, -best.threshold, best.threshold)
+    return Synapses(order, weight[order], best.count[order], None if active else why_none(task, k))
+
+
+def better_sign(found: Evaluation) -> tuple[Evaluation, Tensor]:
+    """The better of each neuron's two candidates (2, H), for it is one synapse, and whether that is the negative one.
+
+    "Better" as in the order of `rank_synapses`; of equals the positive one.
+    """
+    (threshold, less), (count, fewer) = found
+    negative = (fewer > count) | ((fewer == count) & (less > threshold))
+    return Evaluation(torch.where(negative, less, threshold), torch.where(negative, fewer, count)), negative
 
 
 def why_none(task: TuningTask, k: int) -> str:
@@ -61,11 +72,11 @@ def why_none(task: TuningTask, k: int) -> str:
 
 
 def refuse(task: TuningTask) -> str | None:
-    """Why synapses do not apply to ``task``: several targets, or activations of both signs; else None."""
+    """Why synapses do not apply to ``task``: several targets, or nothing to join; else None."""
     if len(task.targets) > 1:
         return "one target class at a time"
-    if bool((task.hidden_train < 0).any()) or bool((task.hidden_valid < 0).any()):
-        return "hidden activations can be negative"
+    if not task.hidden_train.shape[1]:
+        return "the network has no hidden units"
     return None
 
 
@@ -86,7 +97,7 @@ class SynapticJoin(Tuner):
         return synapse_counts()
 
     def skip(self, task: TuningTask) -> str | None:
-        """Several targets, or activations that can be negative."""
+        """Several targets, or no hidden unit."""
         return refuse(task)
 
     def prepare(self, task: TuningTask) -> Synapses:
@@ -123,9 +134,10 @@ class SynapticJoinExact(SynapticJoin):
 
 
 class RandomSynapses(Tuner):
-    """Control: n random neurons that fire on the training data, equal positive weights.
+    """Control: n random neurons that fire on the training data, weights of equal size.
 
-    The edit has the L2 norm of SMVT-SJ's for the same n, or 1 where SMVT-SJ finds none.
+    A weight is positive, of a neuron that is never positive negative, and of one that is both either. The edit has the
+    L2 norm of SMVT-SJ's for the same n, or 1 where SMVT-SJ finds none.
     """
 
     name = "random-synapses"
@@ -142,17 +154,21 @@ class RandomSynapses(Tuner):
     def prepare(self, task: TuningTask) -> Synapses:
         """SMVT-SJ's synapses, for their norm alone; a reason why it has none is not this tuner's."""
         found = rank_synapses(task, 2)
-        return Synapses(found.neurons, found.threshold, found.count)
+        return Synapses(found.neurons, found.weight, found.count)
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Synapses) -> LogitEdit:
         """n neurons drawn from ``task.seed`` and n; fewer where fewer fire."""
-        firing = (task.hidden_train > 0).any(0).nonzero().squeeze(1).cpu()
+        rises, falls = task.hidden_train.amax(0).cpu() > 0, task.hidden_train.amin(0).cpu() < 0
+        firing = (rises | falls).nonzero().squeeze(1)
         n = min(params["n"], len(firing))
         generator = torch.Generator().manual_seed((task.seed * 1009 + params["n"]) % (1 << 63))
         chosen = firing[torch.randperm(len(firing), generator=generator)[:n]]
         norm = float(mean_of_safe(task, prepared, params["n"]).double().norm()) or 1.0
         weight = task.hidden_train.new_zeros(task.hidden_train.shape[1])
-        weight[chosen.to(weight.device)] = norm / max(1, n) ** 0.5
+        heads = torch.rand(n, generator=generator) < 0.5
+        negative = falls[chosen] & (heads | ~rises[chosen])
+        size = norm / max(1, n) ** 0.5
+        weight[chosen.to(weight.device)] = torch.where(negative, -size, size).to(weight)
         return LogitEdit.of_target(task, weight)
 
     def rays(self, task: TuningTask, prepared: Synapses) -> Rays:
@@ -164,7 +180,7 @@ def mean_of_safe(task: TuningTask, synapses: Synapses, n: int) -> Tensor:
     """Weights (H,) of the first ``min(n, A)`` synapses, each its threshold divided by their number."""
     weight = task.hidden_train.new_zeros(task.hidden_train.shape[1])
     chosen = synapses.neurons[:n]
-    weight[chosen] = (synapses.threshold[:n] / max(1, len(chosen))).to(weight.dtype)
+    weight[chosen] = (synapses.weight[:n] / max(1, len(chosen))).to(weight.dtype)
     return weight
 
 

@@ -33,3 +33,12 @@ def evaluate_literally(
         thresholds.append(threshold)
         counts.append(sum(ratio(s) < threshold for s in wrong))
     return thresholds, counts
+
+
+def evaluate_signed_literally(
+    hidden: list[list[float]], logits: list[list[float]], labels: list[int], target: int, k: int
+) -> tuple[list[list[float]], list[list[int]]]:
+    """Thresholds and counts of the positive weights, then of the negative ones: V's positive part, then that of -V."""
+    sides = [[[max(0.0, sign * value) for value in row] for row in hidden] for sign in (1, -1)]
+    found = [evaluate_literally(side, logits, labels, target, k) for side in sides]
+    return [threshold for threshold, _ in found], [count for _, count in found]

@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import sys
 
-import numpy as np
 import pytest
 import torch
 import tunebench_synapse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from oracle import evaluate_literally
+from synapse_tables import Tables, random_tables, tables
 from torch import Tensor
 from tunebench_synapse import Evaluation, StreamingEvaluator, evaluate, evaluate_all, kernel
 
 torch.set_num_threads(1)
-Tables = tuple[Tensor, Tensor, Tensor]
 RANKS = 8
 
 
@@ -31,37 +29,6 @@ def one_pass(tables: Tables, targets=None, k_max: int = RANKS, *, compiled: bool
 def same(left: Evaluation, right: Evaluation) -> bool:
     """Whether two results are equal to the last bit."""
     return torch.equal(left.threshold, right.threshold) and torch.equal(left.count, right.count)
-
-
-def random_tables(seed: int, n: int, neurons: int = 12, classes: int = 4, dtype=torch.float64) -> Tables:
-    """Like a trained network's: logits right nine times in ten, activations that depend on the class."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(classes, (n,), generator=generator)
-    noise = torch.randn(n, neurons + classes, generator=generator, dtype=torch.float64)
-    affinity = torch.randn(classes, neurons, generator=generator, dtype=torch.float64)
-    hidden = (noise[:, :neurons] + affinity[labels]).relu()
-    logits = noise[:, neurons:] + 3 * torch.eye(classes)[labels]
-    return hidden.to(dtype), logits.to(dtype), labels
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> Tables:
-    """Ties, zeros, denormals, extremes, missing classes, one sample or none; float32 and float64."""
-    dtype = draw(st.sampled_from([np.float32, np.float64]))
-    info = np.finfo(dtype)
-    n, neurons, classes = draw(st.integers(0, 12)), draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    tiny = [float(info.smallest_subnormal), float(info.tiny)]
-    width = info.bits
-    values = st.one_of(
-        st.sampled_from([0.0, 0.0, 1.0, 1.0, 2.0, float(dtype(0.1)), 1e18, float(info.max), *tiny]),
-        st.floats(0, 10, width=width),
-        st.floats(0, allow_infinity=False, allow_nan=False, width=width),
-    )
-    signed = st.one_of(values, values.map(lambda value: -value))
-    hidden = draw(hnp.arrays(dtype, (n, neurons), elements=values))
-    logits = draw(hnp.arrays(dtype, (n, classes), elements=signed))
-    labels = draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
-    return torch.from_numpy(hidden), torch.from_numpy(logits), torch.from_numpy(labels)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
