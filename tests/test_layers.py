@@ -27,6 +27,7 @@ networks
 datasets
 plugins
 hookspecs
+glossary
 tuner naming
 errors
 """

@@ -207,6 +207,12 @@ def tuner_fault(tuner: Any) -> str | None:
     return None
 
 
+def summary_of(tuner: Tuner) -> str:
+    """One sentence on what ``tuner`` does: its `summary`, or the first line of its class docstring."""
+    text = tuner.summary or (type(tuner).__doc__ or "").strip()
+    return text.partition("\n")[0].replace("`", "").strip()
+
+
 def match_names(kind: str, patterns: Iterable[str], known: Mapping[str, Any] | Iterable[str]) -> list[str]:
     """Known names that match any glob pattern, sorted; UsageError for a pattern without a match."""
     names = sorted(known)

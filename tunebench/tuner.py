@@ -87,6 +87,9 @@ class Tuner:
     name: str = ""
     """A slug, unique among all plugins: lower case letters, digits and hyphens."""
 
+    summary: str = ""
+    """One sentence that tells the tuner from its siblings; the first line of the class docstring where it is empty."""
+
     scalable: bool = False
     """Whether every multiple >= 0 of the returned `LogitEdit` is a candidate too.
 

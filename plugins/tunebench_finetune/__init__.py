@@ -20,9 +20,21 @@ def tunebench_tuners() -> list[Tuner]:
     """The tuners of this family."""
     weight = FloatDistribution(1.0, 20.0, log=True)
     return [
-        FineTuning("continue-training", original_loss, {}),
-        FineTuning("weighted-finetune", class_weighted, {"lambda": weight}),
-        FineTuning("logit-adjustment", logit_adjusted, {"tau": FloatDistribution(0.0, 2.0)}),
-        FineTuning("dwb-loss", dynamically_weighted_balanced, {"target_weight": weight}),
+        FineTuning("continue-training", original_loss, {}, "Control: a few more steps of the original's own training."),
+        FineTuning(
+            "weighted-finetune", class_weighted, {"lambda": weight}, "Fine-tunes with weight lambda on target samples."
+        ),
+        FineTuning(
+            "logit-adjustment",
+            logit_adjusted,
+            {"tau": FloatDistribution(0.0, 2.0)},
+            "Fine-tunes as if the target were ten times rarer (Menon et al. 2021).",
+        ),
+        FineTuning(
+            "dwb-loss",
+            dynamically_weighted_balanced,
+            {"target_weight": weight},
+            "Fine-tunes with a weight on target samples that fades as they are got right (Fernando & Tsokos 2022).",
+        ),
         LastLayer(),
     ]

@@ -27,8 +27,10 @@ class FineTuning(Tuner):
         name: str,
         loss: Callable[[TuningTask, Mapping[str, Any]], Loss],
         space: Mapping[str, BaseDistribution],
+        summary: str = "",
     ) -> None:
         self.name = name
+        self.summary = summary
         self.loss = loss
         self.space = space
 

@@ -91,6 +91,8 @@ class SynapticJoin(Tuner):
     def __init__(self, name: str, k: int) -> None:
         self.name = name
         self.k = k
+        spared = f"{k - 1 or 'no'} right {'samples' if k > 2 else 'sample'}"
+        self.summary = f"Synaptic join: n weights into the target's logit, each sized to turn {spared} wrong."
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
         """n, the number of synapses."""
@@ -119,6 +121,10 @@ class SynapticJoin(Tuner):
 
 class SynapticJoinExact(SynapticJoin):
     """`SynapticJoin` without a search: the host solves every n and scale through `rays`."""
+
+    def __init__(self, name: str, k: int) -> None:
+        super().__init__(name, k)
+        self.summary = self.summary.replace("n weights", "n solved exactly, weights")
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
         """Nothing to search."""

@@ -14,6 +14,7 @@ import tabulate
 from tunebench.boards.advice import advise, summarise
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
+from tunebench.glossary import column, legend
 from tunebench.results.store import write_text
 
 if TYPE_CHECKING:
@@ -27,19 +28,6 @@ LONG = (
     "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "latency_ratio",
     "tune_seconds", "search_regret",
 )  # fmt: skip
-HEADINGS = {
-    "rank": "#", "ta": "TA %", "interval": "95 % interval", "ta_gain": "TA gain", "oa": "OA %", "oa_gain": "OA gain",
-    "over_budget": "over budget", "group": "group", "area": "area", "ta_gain_shifted": "shifted",
-    "oa_gain_shifted": "shifted OA", "rank_shifted": "shifted #", "dot_rv": "DOT-RV", "latency_ratio": "latency",
-    "tune_seconds": "tuning s", "search_regret": "regret",
-}  # fmt: skip
-LEGEND = (
-    "TA gain, OA gain: percentage points against the same seed's original, on test. interval: of TA over seeds and "
-    "test images. Tuners that share a letter in `group` are not separable (Holm over all pairs, 5 %). over budget: "
-    "share of seeds whose test OA fell by more than the budget. area: mean TA gain over OA budgets 0 to 1. shifted: "
-    "with the exact best bias on the target logit on top. regret: target samples on validation by which an exact "
-    "search beats the one found. latency: single sample, as a ratio to the original."
-)
 
 
 def render(board: Leaderboard, kind: str) -> str:
@@ -92,12 +80,13 @@ def summary_table(board: Leaderboard) -> str:
     rows = summarise(board.rows)
     if not rows:
         return ""
-    ranks = {"rank": lambda v: f"{v:.1f}", "rank_shifted": lambda v: f"{v:.1f}"}
-    formats: dict[str, Callable[[Any], str]] = {**FORMATS, **ranks}
-    formats["tuner"] = escape_markdown
-    lines = [[formats.get(name, str)(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
-    names = {**HEADINGS, "rank": "mean rank", "rank_shifted": "shifted rank"}
-    headers = [names.get(name, name) for name in columns]
+    ranks = {"rank": "mean rank", "rank_shifted": "shifted rank"}
+
+    def cell(name: str, value: Any) -> str:
+        return f"{value:.1f}" if name in ranks and value is not None else formatted(name, value, escape_markdown)
+
+    lines = [[cell(name, row[name]) for name in columns] for row in rows]
+    headers = [ranks.get(name, column(name).heading) for name in columns]
     return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align(columns)))
 
 
@@ -130,8 +119,9 @@ def as_markdown(board: Leaderboard) -> str:
     summary, advice = summary_table(board), advice_table(board)
     pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
     pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
+    words = "\n".join(f"- {line}" for line in explained(LONG))
     head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
-    return f"{head}\n\n{pick}{LEGEND}\n\n{body}"
+    return f"{head}\n\n{pick}{body}\n## Columns\n\n{words}\n"
 
 
 def as_latex(board: Leaderboard) -> str:
@@ -145,7 +135,7 @@ def as_html(board: Leaderboard) -> str:
     style = "body{font-family:sans-serif}table{border-collapse:collapse}td,th{padding:.2em .6em;text-align:right}"
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Leaderboard</title><style>{style}</style>\n'
-        f"<h1>Leaderboard</h1>\n<p>{html.escape(LEGEND)}</p>\n{body}</html>\n"
+        f"<h1>Leaderboard</h1>\n<p>{html.escape(' '.join(explained(LONG)))}</p>\n{body}</html>\n"
     )
 
 
@@ -162,8 +152,8 @@ def sections(
         board.rows, key=lambda row: (row["dataset"], row["model"], row["target"])
     ):
         title = f"{escape(dataset)} {escape(model)}, class {escape(target)}"
-        cells = [[shown(row, column, escape) for column in columns] for row in rows]
-        headers = [HEADINGS.get(column, column) for column in columns]
+        cells = [[shown(row, name, escape) for name in columns] for row in rows]
+        headers = [column(name).heading for name in columns]
         table = tabulate.tabulate(cells, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
         parts.append(f"{heading(title)}\n{table}\n")
     comment = {"html": ("<p>", "</p>"), "latex_booktabs": ("% ", "")}.get(tablefmt, ("", ""))
@@ -172,49 +162,34 @@ def sections(
     return "\n".join(parts)
 
 
+def explained(columns: Sequence[str]) -> list[str]:
+    """What every column means, a line each."""
+    return [f"{heading}: {text}" for heading, text in legend(columns)]
+
+
 def align(columns: Sequence[str]) -> list[str]:
     """Names to the left, figures to the right."""
-    return ["left" if column in ("tuner", "group") else "right" for column in columns]
+    return ["left" if name in ("tuner", "group") else "right" for name in columns]
 
 
-def shown(row: Row, column: str, escape: Callable[[str], str]) -> str:
+def shown(row: Row, name: str, escape: Callable[[str], str]) -> str:
     """One value as a reader wants it: accuracies in per cent, gains in signed points."""
-    if column == "interval":
+    if name == "interval":
         low, high = row["ta_low"], row["ta_high"]
         return "" if low is None else f"{100 * low:.2f} to {100 * high:.2f}"
-    value = row[column]
-    if column == "rank" and value is None:
+    if name == "rank" and row[name] is None:
         return escape(row["status"])
-    if value is None:
-        return ""
-    return FORMATS.get(column, escape)(value)
+    return formatted(name, row[name], escape)
+
+
+def formatted(name: str, value: Any, escape: Callable[[str], str]) -> str:
+    """A value of column ``name``; empty where there is none."""
+    return "" if value is None else escape(column(name).shown(value))
 
 
 def points(value: float) -> str:
     """A signed fraction in percentage points."""
     return f"{100 * value:+.2f}"
-
-
-FORMATS: dict[str, Callable[[Any], str]] = {
-    "ta": lambda v: f"{100 * v:.2f}",
-    "oa": lambda v: f"{100 * v:.2f}",
-    "precision": lambda v: f"{100 * v:.2f}",
-    "ta_gain": points,
-    "oa_gain": points,
-    "area": points,
-    "ta_gain_shifted": points,
-    "oa_gain_shifted": points,
-    "over_budget": lambda v: f"{100 * v:.0f} %",
-    "dot_rv": lambda v: f"{v:.1e}",
-    "fell": lambda v: f"{v:.1f}",
-    "params": lambda v: f"{v:,.0f}",
-    "flops": lambda v: f"{v:,.0f}",
-    "latency_ratio": lambda v: f"{v:.2f}x",
-    "tune_seconds": lambda v: f"{v:.2f}",
-    "search_regret": lambda v: f"{v:.1f}",
-    "rank": str,
-    "rank_shifted": str,
-}
 
 
 def escape_markdown(text: str) -> str:

@@ -9,11 +9,13 @@ import sys
 import click
 
 from tunebench import __version__
+from tunebench.cli.help import completed
 from tunebench.errors import TunebenchError
 
 COMMANDS = {
     "cache": "Show the size of the cache, or clear it.",
     "check": "Check a tuner, or a file with tuners, before you share it.",
+    "explain": "Say what a word, a column, a status or an option means.",
     "gate": "Fail when a run is worse than a baseline.",
     "leaderboard": "Print the leaderboard of a run.",
     "list": "List tuners, data sets, models and plugins.",
@@ -36,7 +38,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"tunebench.cli.{cmd_name}_command").command
-        return command
+        return completed(cmd_name, command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(name="check")
 @click.argument("what", metavar="TUNER|FILE")
 def command(what: str) -> int:
-    """Check a tuner by its name or glob, or all tuners of a Python file; exit code 1 when a check fails."""
+    """Check a tuner by its name or glob, or all tuners of a Python file."""
     from tunebench.testing import Subject, run_checks
 
     tuners = tuners_of(what)

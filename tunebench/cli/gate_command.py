@@ -21,8 +21,7 @@ import click
 def command(out: Path, baseline: Path, limits: tuple[str, ...]) -> int:
     """Fail when the run folder OUT is worse than a baseline.
 
-    Exit code 3: something got worse or has vanished. 4: nothing was measured, the baseline lacks a row, or the two
-    runs follow different protocols. The baseline is only read.
+    The baseline is only read.
     """
     from tunebench import gate
 

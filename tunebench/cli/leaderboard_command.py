@@ -11,7 +11,7 @@ FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 
 @click.command(name="leaderboard")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 def command(out: Path, kind: str) -> None:
     """Print the leaderboard of the run folder OUT, made anew from its cells."""
     from tunebench.boards import leaderboard, tables

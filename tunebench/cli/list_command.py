@@ -20,11 +20,11 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
     """List tuners, data sets, models and plugins; everything without KIND."""
     from tunebench.datasets import dataset_names
     from tunebench.networks.models import PAPER_WIDTHS
-    from tunebench.plugins import PluginFile, load_registry
+    from tunebench.plugins import PluginFile, load_registry, summary_of
 
     registry = load_registry([PluginFile.read(path) for path in plugins])
     found: dict[str, dict[str, str]] = {
-        "tuners": {name: summary(tuner) for name, tuner in registry.tuners.items()},
+        "tuners": {name: summary_of(tuner) for name, tuner in registry.tuners.items()},
         "datasets": dict.fromkeys(dataset_names(), "bundled")
         | dict.fromkeys(registry.named("tunebench_datasets"), "plugin")
         | {
@@ -46,9 +46,3 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
         width = max(map(len, entries), default=0)
         for name, text in entries.items():
             click.echo(f"  {name:<{width}}  {text}")
-
-
-def summary(tuner: Any) -> str:
-    """First line of a tuner's docstring."""
-    lines = (tuner.__doc__ or "").strip().splitlines()
-    return lines[0] if lines else ""

@@ -18,7 +18,14 @@ from tunebench.cli.run_command import Bars
 @click.option("--trials", type=click.IntRange(2), default=15, show_default=True, help="Trials per search.")
 @data_dir_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("tunebench-runs/paper"), show_default=True)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("tunebench-runs/paper"),
+    show_default=True,
+    help="Folder to write.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def command(
     datasets: tuple[str, ...], data_dir: Path | None, jobs: int | None, out: Path, quiet: bool, **size: Any

@@ -48,19 +48,28 @@ class Bars:
 
 @click.command(name="run")
 @click.argument("suite", type=click.Path(path_type=Path), required=False)
-@many("-d", "--dataset", "datasets", help="Data set: a name or glob, npz:FILE, imagefolder:DIR.")
+@many(
+    "-d",
+    "--dataset",
+    "datasets",
+    help="Data set: a name or glob, npz:FILE, imagefolder:DIR, such as mnist or 'emnist-*'.",
+)
 @many("-m", "--model", "models", help="Network: model1, model2, mlp:W1-W2-..., or a glob.")
-@many("-t", "--tuner", "tuners", help="Tuner: a name or glob.")
-@many("--target", "targets", help="weakest, weakest:N, all, a class, or classes joined by +.")
+@many("-t", "--tuner", "tuners", help="Tuner: a name or glob, such as logit-bias or 'sj*'.")
+@many("--target", "targets", help="weakest, weakest:N, all, a class, or classes joined by +, such as 5 or 3+5.")
 @click.option("--seeds", type=int, help="Number of originals, trained from seeds 0 to N-1.")
 @click.option("--trials", type=int, help="Trials per search, the unchanged original included.  [30]")
-@click.option("--budget", type=float, metavar="PP", help="OA that may be lost on validation, in points.  [0.2]")
+@click.option(
+    "--budget", type=float, metavar="PP", help="OA that may be lost on validation, in points, such as 0.5.  [0.2]"
+)
 @click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
 @click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
 @click.option("--recipe", help="How originals are trained: paper, converged or quick.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
 @click.option("--timeout", help="Of one cell, such as 90s or 10m.  [10m]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
 @data_dir_option
 @click.option("--download", is_flag=True, help="Fetch missing data sets.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [tunebench-runs/SUITE]")

@@ -1,0 +1,99 @@
+"""The glossary: nothing that a reader meets in a table, a file or a help text is missing from it."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tunebench import glossary
+from tunebench.boards.leaderboard import COLUMNS
+from tunebench.boards.tables import LONG, SHORT
+from tunebench.cli.explain_command import every_option
+from tunebench.results.cells import STATUSES
+
+PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"
+
+
+@pytest.mark.parametrize("name", sorted({*COLUMNS, *LONG, *SHORT}))
+def test_every_column_is_in_it(name):
+    """Each column of the CSV and of the tables has a heading and a meaning."""
+    entry = glossary.column(name)
+    assert entry.heading
+    assert entry.text.endswith(".")
+
+
+def test_every_status_is_in_it():
+    """Those of cells, and the one of a row without any."""
+    assert set(glossary.entries()["statuses"]) == {*STATUSES, "missing"}
+
+
+def test_every_option_has_a_meaning(tunebench):
+    """Each option of each command says what it is for, and `explain` finds it by its long name."""
+    found = list(every_option())
+    assert len({command for command, _ in found}) > 5
+    for command, option in found:
+        assert option.help, f"tunebench {command} {option.opts[0]} says nothing"
+    done = tunebench("explain", "--baseline")
+    assert done.out.startswith("tunebench gate --baseline: ")
+
+
+@pytest.mark.parametrize("section", glossary.SECTIONS)
+def test_meanings_are_sentences(section):
+    """Each starts with a capital letter or a code word, ends with a full stop, and has no line of its own."""
+    for entry in glossary.entries()[section].values():
+        assert entry.text[0].isupper() or entry.text[0] == "`", entry.name
+        assert entry.text.endswith("."), entry.name
+        assert "\n" not in entry.text
+
+
+def test_units_exist():
+    """A column's unit is one that tables can show."""
+    source = tomllib.loads((Path(glossary.__file__).parent / "glossary.toml").read_text("utf-8"))
+    assert {fields["unit"] for fields in source["columns"].values()} <= set(glossary.UNITS)
+
+
+def test_a_variant_explains_its_columns():
+    """A column of a variant is derived: heading, unit and meaning, for those that boards do not have yet too."""
+    certified = glossary.column("oa_gain_certified")
+    assert (certified.heading, certified.unit) == ("certified OA", "points")
+    assert certified.text.endswith("Variant: certified.")
+    assert ("certified", glossary.entries()["variants"]["certified"].text) in glossary.legend(["oa_gain_certified"])
+    assert glossary.column("ta_gain_shifted").heading == "shifted"
+    assert glossary.column("rank_shifted").heading == "shifted #"
+    with pytest.raises(KeyError):
+        glossary.column("luck_shifted")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "shown"),
+    [("percent", 0.93456, "93.46"), ("points", -0.0012, "-0.12"), ("share", 0.5, "50 %"), ("count", 85614.0, "85,614"),
+     ("ratio", 1.004, "1.00x"), ("scientific", 2.433e-5, "2.4e-05")],
+)  # fmt: skip
+def test_values_are_shown_in_their_unit(unit, value, shown):
+    """Fractions become per cent or signed points, counts get separators."""
+    assert glossary.UNITS[unit][1](value) == shown
+
+
+def test_the_page_is_made_from_it():
+    """docs/glossary.md is what the command prints; make it again with: tunebench explain --markdown."""
+    assert PAGE.read_text("utf-8") == glossary.as_markdown()
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [(["ta"], "TA: Recall of the class"), (["over", "budget"], "over_budget: column"), (["Recall"], "TA: "),
+     (["timeout"], "timeout: status"), (["smvt-sj"], "smvt-sj: tuner. Synaptic join"),
+     (["area_shifted"], "area_shifted: column")],
+)  # fmt: skip
+def test_explain_finds_any_spelling(tunebench, words, start):
+    """Letter case, spaces for underscores, other names and headings all lead to the entry."""
+    done = tunebench("explain", *words)
+    assert done.out.startswith(start), done.err
+
+
+def test_explain_lists_and_suggests(tunebench):
+    """Without a word it lists what it knows; for a word that it does not know it names the nearest."""
+    assert {"TA", "over_budget", "--budget", "skipped"} <= set(tunebench("explain").out.splitlines())
+    done = tunebench("explain", "over-buget")
+    assert done.code == 2
+    assert "did you mean over_budget" in done.err
