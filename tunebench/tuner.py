@@ -39,7 +39,7 @@ class TuningTask:
     y_valid: Tensor
     """(M,) int64."""
     hidden_train: Tensor
-    """Activations of all hidden layers, first layer first, (N, H) float32."""
+    """Activations of all hidden units, first layer first, maps averaged over their positions, (N, H) float32."""
     hidden_valid: Tensor
     """(M, H) float32."""
     logits_train: Tensor
@@ -47,12 +47,14 @@ class TuningTask:
     logits_valid: Tensor
     """(M, C) float32."""
     layer_of: Tensor
-    """Hidden layer, counted from 0, of every hidden unit, (H,) int64."""
+    """Site (hidden layer), counted from 0, of every hidden unit, (H,) int64."""
     seed: int
     """Derived from the cell's names; every random choice of a tuner starts from it."""
     device: torch.device
     learning_rate: float = 0.001
     """Step size that the original was trained with; fine-tuning searches multiples of it."""
+    max_hidden: int = 1024
+    """Most hidden units of a task, counted from the output back (see `tunebench.networks.sites`)."""
 
 
 @dataclass(frozen=True, eq=False)

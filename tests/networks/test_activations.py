@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tunebench.networks.activations import activations, forward, recorded
+from tunebench.networks.activations import activations, forward
 
 
 def network():
@@ -36,10 +36,13 @@ def test_a_network_without_hidden_units_has_an_empty_table():
     assert torch.equal(seen.logits, model(x).detach())
 
 
-def test_convolutional_maps_are_not_units():
-    """ReLU outputs of more than two dimensions are no hidden units in the sense of docs/methods.md."""
+def test_maps_are_averaged_over_space():
+    """A convolutional layer has a unit per channel, the mean over its positions."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 5), nn.ReLU(), nn.Linear(5, 3))
-    assert activations(model, torch.randn(4, 1, 8, 8)).hidden.shape == (4, 5)
+    x = torch.randn(4, 1, 8, 8)
+    seen = activations(model, x)
+    assert seen.layer_of.tolist() == [0, 0] + [1] * 5
+    torch.testing.assert_close(seen.hidden[:, :2], model[:2](x).mean((2, 3)).detach())
 
 
 def test_forward_is_the_network_in_eval_mode():
@@ -49,14 +52,3 @@ def test_forward_is_the_network_in_eval_mode():
     assert not model.training
     assert not logits.requires_grad
     torch.testing.assert_close(logits, model(x).detach())
-
-
-def test_hooks_are_gone_afterwards():
-    """Recording leaves no hook on the model, also when the forward fails."""
-    model = network()
-    try:
-        with recorded(model):
-            model(torch.zeros(1, 5))
-    except RuntimeError:
-        pass
-    assert not any(part._forward_hooks for part in model.modules())

@@ -10,6 +10,7 @@ from tunebench.networks.activations import forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module, count_flops, count_params
 from tunebench.networks.edits import EditedModel, fold
 from tunebench.networks.models import find_model
+from tunebench.networks.sites import survey
 
 X = torch.zeros(1, 1, 28, 28)
 PUBLISHED = [("model1", 85_614, 85_778), ("model2", 119_722, 120_010)]
@@ -33,7 +34,8 @@ def edit_of(last=0, skip=0, bias=0.0):
 def cost(edit, model=None):
     """Cost of model 1 with ``edit``."""
     model = model or build()
-    return cost_of_edit(model, edit, fold(model, edit), X)
+    anatomy = survey(model, X.shape[1:])
+    return cost_of_edit(model, edit, fold(model, edit, anatomy), X, anatomy)
 
 
 @pytest.mark.parametrize(("name", "params", "flops"), PUBLISHED)
@@ -72,7 +74,7 @@ def test_a_synapse_from_the_last_layer_is_an_edit():
 def test_a_bias_is_an_edit():
     """Changing a bias that is there already costs nothing, under either convention."""
     found = cost(edit_of(bias=0.3))
-    assert found == (85_614, 85_778, 85_614, 85_614, 85_778)
+    assert found == (85_614, 85_778, 85_614, 85_614, 85_778, 4 * 85_614)
 
 
 def test_folding_costs_what_it_stores():
@@ -99,7 +101,7 @@ def test_masked_weights_do_not_count():
     model = build()
     with torch.no_grad():
         model[1].weight[:, :300] = 0
-    assert cost_of_module(model, X) == (55_614, 55_778, 55_614, 55_614, 55_778)
+    assert cost_of_module(model, X) == (55_614, 55_778, 55_614, 55_614, 55_778, 4 * 85_614)
 
 
 def test_a_unit_without_input_has_no_relu():
@@ -122,10 +124,12 @@ def test_a_convolution_counts_at_every_position():
 
 def test_a_wrapped_network_stores_its_edit():
     """Where the base cannot be folded, what is exported holds the edit's non-zero entries beside it."""
-    base, edit = EditedModel(build(), edit_of(last=1)), edit_of(skip=3, bias=0.5)
-    folded = fold(base, edit)
+    plain = build()
+    base, edit = EditedModel(plain, edit_of(last=64), survey(plain, X.shape[1:]).sites), edit_of(skip=3, bias=0.5)
+    anatomy = survey(base, X.shape[1:])
+    folded = fold(base, edit, anatomy)
     assert isinstance(folded, EditedModel)
     forward(folded, X)
-    found = cost_of_edit(base, edit, folded, X)
-    assert found.params_stored == 85_614 + 1 + 3 + 1
-    assert found.flops_stored == 85_778 + 1 + 3 + 1
+    found = cost_of_edit(base, edit, folded, X, anatomy)
+    assert found.params_stored == 85_614 + 64 + 3 + 1
+    assert found.flops_stored == 85_778 + 64 + 3 + 1

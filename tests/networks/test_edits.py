@@ -8,6 +8,7 @@ from tunebench import InvalidOutput, LogitEdit
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.edits import EditedModel, ShiftedModel, check_edit, edited_logits, fold
 from tunebench.networks.models import mlp
+from tunebench.networks.sites import survey
 from tunebench.networks.training import linear_stack
 
 CLASSES = 6
@@ -48,7 +49,7 @@ def assert_close(logits, expected):
 def test_a_folded_network_is_plain_and_has_the_edited_logits(widths, share, rows):
     """Folding gives a plain stack of Linear and ReLU with the logits that define the edit."""
     model, edit = network(widths), random_edit(sum(widths), share, rows)
-    folded = fold(model, edit)
+    folded = fold(model, edit, survey(model, (3, 4)))
     assert linear_stack(folded) is not None
     assert not folded.training
     assert_close(forward(folded, X), definition(model, edit))
@@ -59,17 +60,17 @@ def test_a_folded_network_is_plain_and_has_the_edited_logits(widths, share, rows
 def test_folding_twice_adds_up():
     """A folded network can be edited and folded again."""
     model, first = network((6, 5)), random_edit(11)
-    once = fold(model, first)
+    once = fold(model, first, survey(model, (3, 4)))
     seen = activations(once, X)
     second = random_edit(seen.hidden.shape[1], rows=(1, 2), seed=5)
-    assert_close(forward(fold(once, second), X), definition(once, second))
+    assert_close(forward(fold(once, second, survey(once, (3, 4))), X), definition(once, second))
 
 
 def test_folding_leaves_the_original_alone():
     """Neither the network nor the global random state changes, and nothing is shared with the result."""
     model, edit = network((6, 5)), random_edit(11, 1.0)
     before, state = [p.detach().clone() for p in model.parameters()], torch.get_rng_state()
-    folded = fold(model, edit)
+    folded = fold(model, edit, survey(model, (3, 4)))
     with torch.no_grad():
         for parameter in folded.parameters():
             parameter.zero_()
@@ -92,13 +93,19 @@ class Residual(nn.Module):
         return self.head(x + self.relu(self.body(x)))
 
 
+def edited():
+    """A network with an edit around it."""
+    model = network((6, 5))
+    return EditedModel(model, random_edit(11, seed=3), survey(model, (3, 4)).sites).eval()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("base", ["residual", "edited"])
 def test_any_other_network_is_wrapped(base, dtype):
     """A network that cannot be folded computes the edit on top, also an edit of another precision."""
-    model = Residual().eval() if base == "residual" else EditedModel(network((6, 5)), random_edit(11, seed=3)).eval()
+    model = Residual().eval() if base == "residual" else edited()
     edit = random_edit(activations(model, X).hidden.shape[1], rows=(1, 4))
-    wrapped = fold(model, LogitEdit(edit.weight.to(dtype), edit.bias.to(dtype)))
+    wrapped = fold(model, LogitEdit(edit.weight.to(dtype), edit.bias.to(dtype)), survey(model, (3, 4)))
     assert isinstance(wrapped, EditedModel)
     assert_close(forward(wrapped, X), definition(model, edit))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import platform
 import traceback
@@ -18,10 +17,11 @@ from tunebench.errors import DataError, InvalidOutput, UsageError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.networks.activations import activations, forward
-from tunebench.networks.cost import cost_of_edit, cost_of_module, output_layer
-from tunebench.networks.edits import ShiftedModel, edited_logits, fold
+from tunebench.networks.cost import cost_of_edit, cost_of_module
+from tunebench.networks.edits import anatomy_of, edited_logits, fold
 from tunebench.networks.models import ModelSpec, find_model
 from tunebench.networks.originals import data_folder, ensure_original, materialise
+from tunebench.networks.sites import survey
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, differences
 from tunebench.results.metrics import operating_point
@@ -128,7 +128,7 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
 
 def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: float) -> Record:
     """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
-    seen = activations(task.model, test.x)
+    seen = activations(task.model, test.x, max_hidden=task.max_hidden)
     labels = test.y.cpu().numpy()
     original = seen.logits.argmax(1).cpu().numpy()
     points: dict[str, dict[str, Record]] = {}
@@ -196,19 +196,13 @@ test_logits.__test__ = False  # type: ignore[attr-defined]
 def finished(task: TuningTask, candidate: Candidate) -> nn.Module:
     """The network that a candidate stands for: edits folded in, the shift in the output bias."""
     if isinstance(candidate.output, LogitEdit):
-        return fold(task.model, shifted_edit(candidate.output, task, candidate.shift)).to(task.device)
+        return fold(task.model, shifted_edit(candidate.output, task, candidate.shift), anatomy_of(task)).to(task.device)
     if candidate.shift == 0.0:
         return candidate.output.eval()
-    output = output_layer(candidate.output)
-    if output is None or output.bias is None:
-        shift = shifted_edit(LogitEdit.of_target(task), task, candidate.shift).bias
-        return ShiftedModel(candidate.output, shift).to(task.device).eval()
-    model = copy.deepcopy(candidate.output).eval()
-    last = output_layer(model)
-    assert last is not None
-    with torch.no_grad():
-        last.bias[list(task.targets)] += candidate.shift
-    return model
+    anatomy = survey(candidate.output, task.x_valid.shape[1:], task.max_hidden)
+    zeros = task.logits_valid.new_zeros
+    nothing = LogitEdit(zeros(task.classes, anatomy.hidden), zeros(task.classes))
+    return fold(candidate.output, shifted_edit(nothing, task, candidate.shift), anatomy).to(task.device)
 
 
 def shifted_edit(edit: LogitEdit, task: TuningTask, shift: float) -> LogitEdit:
@@ -223,7 +217,7 @@ def cost_of(task: TuningTask, candidate: Candidate) -> Any:
     x = task.x_valid[:1]
     if isinstance(candidate.output, LogitEdit):
         edit = shifted_edit(candidate.output, task, candidate.shift)
-        return cost_of_edit(task.model, edit, finished(task, candidate), x)
+        return cost_of_edit(task.model, edit, finished(task, candidate), x, anatomy_of(task))
     return cost_of_module(finished(task, candidate), x)
 
 

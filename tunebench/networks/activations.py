@@ -1,15 +1,17 @@
-"""Hidden activations and logits of a network, from one frozen pass in eval mode (docs/methods.md, section 2)."""
+"""Hidden activations and logits of a network, from one frozen pass in eval mode (docs/methods.md, sections 2 and 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-BATCH = 10_000
+from tunebench.networks.sites import MAX_HIDDEN, Reader, Watch, first_float, survey
+
+FEW = 64
+"""So few samples make one batch of any network."""
 
 
 class Activations(NamedTuple):
@@ -20,40 +22,40 @@ class Activations(NamedTuple):
     layer_of: Tensor
 
 
-def forward(model: nn.Module, x: Tensor, batch_size: int = BATCH) -> Tensor:
-    """Logits (N, C) of ``model`` for x (N, *shape), in eval mode and without gradients."""
+def forward(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tensor:
+    """Logits (N, C) float32 of ``model`` for x (N, *shape), in eval mode and without gradients.
+
+    ``batch_size`` is in rows; None takes what keeps a batch's largest tensor within limits.
+    """
     model.eval()
+    if batch_size is None:
+        batch_size = len(x) if len(x) <= FEW else survey(model, x.shape[1:]).rows
     with torch.no_grad():
-        return torch.cat([model(rows) for rows in torch.split(x, batch_size)])
+        return torch.cat([model(rows).float() for rows in batches(model, x, batch_size)])
 
 
-def activations(model: nn.Module, x: Tensor, batch_size: int = BATCH) -> Activations:
-    """All hidden units of ``model`` for x (N, *shape): the (N, H_l) outputs of its ReLU modules, first layer first."""
-    hidden, logits = [], []
-    widths: list[int] = []
-    model.eval()
-    with torch.no_grad(), recorded(model) as layers:
-        for rows in torch.split(x, batch_size):
-            layers.clear()
-            logits.append(model(rows))
-            widths = [layer.shape[1] for layer in layers]
-            hidden.append(torch.cat(layers, dim=1) if layers else logits[-1].new_zeros(len(rows), 0))
-    layer_of = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths, dtype=torch.int64))
-    return Activations(torch.cat(hidden), torch.cat(logits), layer_of.to(x.device))
+def activations(
+    model: nn.Module, x: Tensor, batch_size: int | None = None, max_hidden: int = MAX_HIDDEN
+) -> Activations:
+    """Hidden units and logits of ``model`` for x (N, *shape), first site first (see `tunebench.networks.sites`)."""
+    anatomy = survey(model, x.shape[1:], max_hidden)
+    hidden = torch.empty(len(x), anatomy.hidden, device=x.device)
+    logits, done = [], 0
+    columns = torch.split(hidden, [site.units for site in anatomy.sites], dim=1)
+
+    def take(place: int, units: Tensor) -> None:
+        columns[place][done : done + len(units)] = units
+
+    with torch.no_grad():
+        for rows in batches(model, x, batch_size or anatomy.rows):
+            with Watch(Reader(anatomy.sites, take)):
+                logits.append(model(rows).float())
+            done += len(rows)
+    return Activations(hidden, torch.cat(logits), anatomy.layer_of.to(x.device))
 
 
-@contextmanager
-def recorded(model: nn.Module) -> Iterator[list[Tensor]]:
-    """While open, each forward appends the 2-D outputs of the model's ReLU modules to the yielded list."""
-    seen: list[Tensor] = []
-
-    def record(_module: nn.Module, _args: object, out: Tensor) -> None:
-        if out.dim() == 2:
-            seen.append(out)
-
-    handles = [m.register_forward_hook(record) for m in model.modules() if isinstance(m, nn.ReLU)]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+def batches(model: nn.Module, x: Tensor, size: int) -> Iterator[Tensor]:
+    """Parts of x (N, *shape) with at most ``size`` rows, of the network's own floating point type."""
+    like = first_float(model)
+    for rows in torch.split(x, size):
+        yield rows if like is None else rows.to(like.dtype)

@@ -1,21 +1,34 @@
-"""What a network costs: parameters and FLOPs by counting, latency by timing (docs/methods.md, sections 1, 3 and 5)."""
+"""What a network costs: parameters, FLOPs and bytes by counting (docs/methods.md, section 3)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from tunebench.networks.activations import recorded
+from tunebench.networks.sites import ACTIVATIONS, WEIGHTED, Anatomy, Watch, first_float
 from tunebench.tuner import LogitEdit
+
+TRANSPOSED = frozenset({F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d})
+RECURRENT = frozenset({torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu})
+PRODUCTS = frozenset(
+    {
+        torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.bmm, Tensor.bmm, torch.addmm,
+        torch.baddbmm, torch.einsum, F.scaled_dot_product_attention, F.multi_head_attention_forward,
+    }
+)  # fmt: skip
+"""Products without weights of their own, or with some that are not told apart: counted densely, by torch."""
 
 
 class Cost(NamedTuple):
     """Counts under the conventions of docs/methods.md, section 3.
 
     ``params`` and ``flops`` are of the logical network, ``params_paper`` charges 1 for every synapse as the paper
-    does, ``*_stored`` count the network that is exported.
+    does, ``*_stored`` count the network that is exported and ``bytes`` what its parameters and buffers take.
     """
 
     params: int
@@ -23,6 +36,7 @@ class Cost(NamedTuple):
     params_paper: int
     params_stored: int
     flops_stored: int
+    bytes: int
 
 
 def count_params(model: nn.Module) -> int:
@@ -30,104 +44,115 @@ def count_params(model: nn.Module) -> int:
     return sum(int(torch.count_nonzero(p)) for p in model.parameters())
 
 
+def count_bytes(model: nn.Module) -> int:
+    """Bytes of all parameters and buffers, each counted once."""
+    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+
+
 def count_flops(model: nn.Module, x: Tensor) -> int:
-    """Floating point operations for one input: the multiply-accumulates and biases of every layer, 1 per ReLU unit.
+    """Floating point operations for one input: multiply-accumulates, biases, and 1 for every unit that is activated.
 
-    Of a Linear layer only non-zero weights and biases count, and only ReLU units with a non-zero incoming parameter.
-    A convolution counts its non-zero weights at every output position. ``x`` is one input batch (1, *shape), needed
-    for the shapes alone.
+    Of Linear and convolutional layers the non-zero weights and biases count, at every output position, and of
+    activation functions the units with a non-zero incoming parameter. A recurrent layer counts its non-zero weights
+    and biases at every step, attention its products as `torch.utils.flop_counter` does. Normalisation, pooling and
+    additions are not counted. ``x`` is one input batch (1, *shape), needed for the shapes alone.
     """
-    total = 0
-    alive: Tensor | None = None
+    like = first_float(model)
+    counter = Counter()
+    with torch.no_grad(), Watch(counter):
+        model(x if like is None else x.to(like))
+    return counter.total
 
-    def visit(module: nn.Module, _args: object, out: Tensor) -> None:
-        nonlocal total, alive
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            positions = out.numel() // (out.shape[0] * module.weight.shape[0])
-            used = module.weight.flatten(1).ne(0)
-            bias = module.bias.ne(0) if module.bias is not None else used.new_zeros(len(used))
-            total += positions * (int(used.sum()) + int(bias.sum()))
-            alive = used.any(1) | bias
-        elif isinstance(module, nn.ReLU):
-            units = out.numel() // out.shape[0]
-            share = int(alive.sum()) * (units // len(alive)) if alive is not None else units
-            total += share
 
-    handles = [m.register_forward_hook(visit) for m in model.modules() if not list(m.children())]
-    try:
-        with torch.no_grad():
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return total
+class Counter:
+    """Makes every call of a forward of one sample and adds up what it costs."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.alive: Tensor | None = None
+        """Which outputs (C,) of the last weighted layer have a non-zero parameter."""
+
+    def __call__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of ``func``."""
+        if func in PRODUCTS:
+            with FlopCounterMode(display=False) as counter:
+                out = func(*args, **kwargs)
+            self.total += counter.get_total_flops() // 2  # torch counts a multiply-accumulate as two
+            return out
+        out = func(*args, **kwargs)
+        if func in WEIGHTED or func in TRANSPOSED:
+            given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+            self.weighted(given["input"], given["weight"], given.get("bias"), out, func in TRANSPOSED)
+        elif func in RECURRENT:
+            steps = args[0].shape[1 if args[-1] is True else 0]
+            self.total += steps * sum(int(torch.count_nonzero(weight)) for weight in args[2])
+        elif func in ACTIVATIONS:
+            self.total += self.activated(out.numel())
+        return out
+
+    def activated(self, units: int) -> int:
+        """How many of ``units`` that pass an activation function have a non-zero incoming parameter."""
+        if self.alive is None or units % len(self.alive):
+            return units
+        return int(self.alive.sum()) * (units // len(self.alive))
+
+    def weighted(self, given: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, transposed: bool) -> None:
+        """A Linear or convolutional layer."""
+        used = weight.ne(0)
+        fan_out = out.shape[1] if weight.dim() > 2 else weight.shape[0]
+        positions = out.numel() // fan_out
+        places = given.numel() // weight.shape[0] if transposed else positions
+        biased = torch.zeros(fan_out, dtype=torch.bool, device=used.device) if bias is None else bias.ne(0)
+        self.total += places * int(used.sum()) + positions * int(biased.sum())
+        self.alive = torch.ones_like(biased) if transposed else used.flatten(1).any(1) | biased
 
 
 def cost_of_module(model: nn.Module, x: Tensor) -> Cost:
     """Cost of a plain module; ``x`` (1, *shape) gives the input's shape."""
     params, flops = count_params(model), count_flops(model, x)
-    return Cost(params, flops, params, params, flops)
+    return Cost(params, flops, params, params, flops, count_bytes(model))
 
 
-def cost_of_edit(model: nn.Module, edit: LogitEdit, folded: nn.Module, x: Tensor) -> Cost:
-    """Cost of ``model`` with ``edit`` on top, given the ``folded`` network that is exported.
+def cost_of_edit(model: nn.Module, edit: LogitEdit, folded: nn.Module, x: Tensor, anatomy: Anatomy) -> Cost:
+    """Cost of ``model``, whose `survey` is ``anatomy``, with ``edit`` on top, given the ``folded`` exported network.
 
-    A weight from the last hidden layer and a bias are edits of existing parameters; every other non-zero weight is a
-    new skip synapse: one parameter, one multiply-accumulate.
+    A weight from the units that the output layer reads and a bias are edits of existing parameters; every other
+    non-zero weight is a new skip synapse: one parameter, one multiply-accumulate.
     """
     base, stored = cost_of_module(model, x), cost_of_module(folded, x)
-    last = last_width(model, x)
-    skips, edits = count_synapses(edit, last)
-    params = base.params + added_params(model, edit, last)
+    skips, edits = count_synapses(edit, anatomy)
+    params = base.params + added_params(model, edit, anatomy)
     return Cost(
         params=params,
         flops=base.flops + params - base.params,
         params_paper=base.params + skips + edits,
         params_stored=stored.params,
         flops_stored=stored.flops,
+        bytes=stored.bytes,
     )
 
 
-def added_params(model: nn.Module, edit: LogitEdit, last: int) -> int:
-    """Non-zero parameters that ``edit`` adds to the logical, unfolded network; ``last`` is the last hidden width."""
-    skips, edits = count_synapses(edit, last)
-    merged = merged_output(model, edit, last)
-    return skips + (edits if merged is None else merged)
+def added_params(model: nn.Module, edit: LogitEdit, anatomy: Anatomy) -> int:
+    """Non-zero parameters that ``edit`` adds to the logical, unfolded network."""
+    skips, _ = count_synapses(edit, anatomy)
+    output = anatomy.output
+    if output is None:
+        return skips
+    change = gained(model.get_parameter(output.weight), edit.weight[:, anatomy.hidden - anatomy.last :])
+    return skips + change + (0 if output.bias is None else gained(model.get_parameter(output.bias), edit.bias))
 
 
-def count_synapses(edit: LogitEdit, last: int) -> tuple[int, int]:
-    """How many non-zero weights of ``edit`` leave earlier hidden layers, and how many the last one."""
+def count_synapses(edit: LogitEdit, anatomy: Anatomy) -> tuple[int, int]:
+    """How many non-zero weights of ``edit`` leave earlier sites, and how many the units that the output layer reads."""
     nonzero = edit.weight.ne(0)
-    split = edit.weight.shape[1] - last
+    split = anatomy.hidden - anatomy.last
     return int(nonzero[:, :split].sum()), int(nonzero[:, split:].sum())
 
 
-def merged_output(model: nn.Module, edit: LogitEdit, last: int) -> int | None:
-    """Change of the output layer's non-zero count when the edit's last-layer weights and bias go into it.
-
-    None when the model does not end in a Linear layer fed by the last hidden layer: there is nothing to merge into.
-    """
-    output = output_layer(model)
-    if output is None or output.in_features != last or last == 0:
-        return None
-    extra = edit.weight[:, edit.weight.shape[1] - last :].to(output.weight.dtype)
-    weight = output.weight.detach()
-    change = int(torch.count_nonzero(weight + extra)) - int(torch.count_nonzero(weight))
-    if output.bias is not None:
-        bias = output.bias.detach()
-        change += int(torch.count_nonzero(bias + edit.bias.to(bias.dtype))) - int(torch.count_nonzero(bias))
-    return change
-
-
-def output_layer(model: nn.Module) -> nn.Linear | None:
-    """The Linear layer that a (nested) Sequential ends in; None where registration order does not prove it."""
-    while type(model) is nn.Sequential and len(model):
-        model = model[-1]
-    return model if type(model) is nn.Linear else None
-
-
-def last_width(model: nn.Module, x: Tensor) -> int:
-    """Number of units of the last hidden layer."""
-    with torch.no_grad(), recorded(model) as layers:
-        model(x)
-    return layers[-1].shape[1] if layers else 0
+def gained(parameter: Tensor, addition: Tensor) -> int:
+    """Change of the number of non-zero entries when ``addition``, if it is not empty, goes into ``parameter``."""
+    if not addition.numel():
+        return 0
+    before = parameter.detach()
+    after = before + addition.to(before).view_as(before)
+    return int(torch.count_nonzero(after)) - int(torch.count_nonzero(before))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
-from tunebench.networks.activations import recorded
+from tunebench.networks.sites import Anatomy, Reader, Site, Watch, first_float, survey
 from tunebench.networks.training import linear_stack
-from tunebench.tuner import LogitEdit
+from tunebench.tuner import LogitEdit, TuningTask
+
+
+def anatomy_of(task: TuningTask) -> Anatomy:
+    """The `survey` of the task's original."""
+    return survey(task.model, task.x_valid.shape[1:], task.max_hidden)
 
 
 def check_edit(edit: LogitEdit, classes: int, hidden: int) -> None:
@@ -36,22 +44,54 @@ def edited_logits(edit: LogitEdit, hidden: Tensor, logits: Tensor) -> Tensor:
     return out
 
 
-def fold(model: nn.Module, edit: LogitEdit) -> nn.Module:
-    """A network with the same logits as ``model`` plus ``edit``.
+def fold(model: nn.Module, edit: LogitEdit, anatomy: Anatomy) -> nn.Module:
+    """A network with the same logits as ``model``, whose `survey` is ``anatomy``, plus ``edit``.
 
-    A plain stack of Linear and ReLU stays one: a unit of an early layer is carried through the later ones by a
-    pass-through unit of weight 1 (exact, because activations are >= 0 after a ReLU), and the output layer takes the
-    edit's weights and bias. Any other model is wrapped in `EditedModel`.
+    What the edit does to the output layer's own weight and bias goes into these, so that the architecture and the keys
+    of the state_dict stay as they are. Synapses from earlier sites widen a plain stack of Linear and ReLU
+    (`widened`) and wrap any other network.
     """
+    early = anatomy.hidden - anatomy.last
+    synapses = edit.weight[:, :early]
+    if not bool(synapses.ne(0).any()):
+        return in_place(model, edit, anatomy)
     layers = linear_stack(model)
-    if layers is None:
-        return EditedModel(model, edit)
+    if layers is not None:
+        return widened(layers, edit)
+    if anatomy.output is None or anatomy.output.bias is None:  # the wrapper takes the bias too
+        rest, bias = LogitEdit(edit.weight, torch.zeros_like(edit.bias)), edit.bias
+    else:
+        rest, bias = edit, torch.zeros_like(edit.bias)
+    return EditedModel(in_place(model, rest, anatomy), LogitEdit(synapses, bias), anatomy.sites).eval()
+
+
+def in_place(model: nn.Module, edit: LogitEdit, anatomy: Anatomy) -> nn.Module:
+    """A copy of ``model`` whose output layer has what ``edit`` does to it; a bias that it lacks becomes a wrapper."""
+    copied, output = copy.deepcopy(model).eval(), anatomy.output
+    with torch.no_grad():
+        if output is not None and anatomy.last:
+            weight = copied.get_parameter(output.weight)
+            weight.add_(edit.weight[:, -anatomy.last :].detach().to(weight).view_as(weight))
+        if output is not None and output.bias is not None:
+            bias = copied.get_parameter(output.bias)
+            bias.add_(edit.bias.detach().to(bias))
+            return copied
+    return ShiftedModel(copied, edit.bias).eval() if bool(edit.bias.ne(0).any()) else copied
+
+
+def widened(layers: Sequence[nn.Linear], edit: LogitEdit) -> nn.Sequential:
+    """A plain stack of Linear and ReLU with ``edit`` inside: a unit of an early layer is carried through later ones.
+
+    It takes a pass-through unit of weight 1, which is exact because activations are >= 0 after a ReLU.
+    """
     parts: list[nn.Module] = [nn.Flatten()]
     carried = edit.weight.new_zeros(0, dtype=torch.int64)  # hidden units, by column of the edit, passed through
     below = carried  # units of the previous layer that have to be carried from here on
     start = 0
     for layer in layers[:-1]:
-        picks = torch.cat([below - (start - layer.in_features), layer.in_features + torch.arange(len(carried))])
+        picks = torch.cat(
+            [below - (start - layer.in_features), layer.in_features + torch.arange(len(carried), device=carried.device)]
+        )
         carried = torch.cat([below, carried])
         parts += [passing(layer, picks), nn.ReLU()]
         below = start + edit.weight[:, start : start + layer.out_features].ne(0).any(0).nonzero()[:, 0]
@@ -87,20 +127,30 @@ def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 class EditedModel(nn.Module):
-    """Any model plus a `LogitEdit` on the outputs of its ReLU modules: one matrix product more per forward."""
+    """Any model plus a `LogitEdit` from its hidden units: one small matrix product more per forward.
 
-    def __init__(self, model: nn.Module, edit: LogitEdit) -> None:
+    The edit's columns are the units of the first of ``sites``; sites without a non-zero weight are not read. It passes
+    `torch.export`.
+    """
+
+    def __init__(self, model: nn.Module, edit: LogitEdit, sites: Sequence[Site]) -> None:
         super().__init__()
-        self.base = copy.deepcopy(model)
-        dtype = next(model.parameters(), edit.weight).dtype
-        # A layer, so that what is stored gets counted.
-        self.edit = linear(edit.weight.detach().to(dtype), edit.bias.detach().to(dtype))
+        self.base = model
+        ends = list(itertools.accumulate(site.units for site in sites))
+        parts = [(site, edit.weight[:, end - site.units : end]) for site, end in zip(sites, ends, strict=True)]
+        used = [(site, part) for site, part in parts if bool(part.ne(0).any())]
+        self.sites = tuple(site for site, _ in used)
+        like = first_float(model)
+        weight = torch.cat([part for _, part in used], dim=1).detach().clone()
+        self.weight = nn.Parameter(weight if like is None else weight.to(like))
+        self.bias = nn.Parameter(edit.bias.detach().clone().to(self.weight))
 
     def forward(self, x: Tensor) -> Any:
         """Logits (N, C) for x (N, *shape)."""
-        with recorded(self.base) as layers:
+        units: dict[int, Tensor] = {}
+        with Watch(Reader(self.sites, units.__setitem__)):
             logits = self.base(x)
-        return logits + self.edit(torch.cat(layers, dim=1))
+        return logits + F.linear(torch.cat(list(units.values()), dim=1), self.weight, self.bias)
 
 
 class ShiftedModel(nn.Module):
@@ -108,8 +158,8 @@ class ShiftedModel(nn.Module):
 
     def __init__(self, model: nn.Module, shift: Tensor) -> None:
         super().__init__()
-        self.base = copy.deepcopy(model)
-        self.shift = nn.Parameter(shift.clone())
+        self.base = model
+        self.shift = nn.Parameter(shift.detach().clone())
 
     def forward(self, x: Tensor) -> Any:
         """Logits (N, C) for x (N, *shape)."""

@@ -24,6 +24,7 @@ from tunebench.naming import seed_of
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cache import cache_root, cached_folder
 from tunebench.networks.models import ModelSpec
+from tunebench.networks.probe import built
 from tunebench.networks.training import minibatches, sgd
 
 Protocol = Literal["holdout", "paper"]
@@ -81,7 +82,7 @@ class OriginalKey:
 
 def original_key(dataset: Dataset, model: ModelSpec, recipe: Recipe, protocol: Protocol, seed: int) -> OriginalKey:
     """The key of one original; building the network once gives its architecture."""
-    architecture = repr(model.build(dataset.shape, dataset.classes))
+    architecture = repr(built(model, dataset.shape, dataset.classes))
     return OriginalKey(dataset.checksum, dataset.name, model.name, architecture, recipe, protocol, seed)
 
 
@@ -132,7 +133,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("initialisation", key.seed))
-        model = spec.build(tuple(data.x.shape[1:]), classes)
+        model = built(spec, tuple(data.x.shape[1:]), classes)
     x_train, y_train = data.x[train_rows], data.y[train_rows]
     steps = run_recipe(model, x_train, y_train, key, line)
     train, valid = activations(model, x_train), activations(model, x_valid)
@@ -195,6 +196,6 @@ def load_original(key: OriginalKey, spec: ModelSpec) -> tuple[nn.Module, dict[st
     """The trained network in eval mode and its memory-mapped tables (see `train_original`)."""
     data = load_split(key.data, "train")
     with torch.random.fork_rng(devices=[]):
-        model = spec.build(tuple(data.x.shape[1:]), int(data.y.max()) + 1)
+        model = built(spec, tuple(data.x.shape[1:]), int(data.y.max()) + 1)
     load_model(model, key.folder / "model.safetensors")
     return model.eval(), load_file(key.folder / "activations.safetensors")

@@ -22,7 +22,7 @@ from tunebench.naming import seed_of
 from tunebench.networks import originals
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit
-from tunebench.networks.edits import edited_logits, fold
+from tunebench.networks.edits import anatomy_of, edited_logits, fold
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.originals import OriginalKey, load_original, load_split
 from tunebench.networks.training import minibatches, sgd
@@ -54,10 +54,10 @@ class Prober:
     def run(self, edit: LogitEdit, params: dict[str, Any], scale: float) -> Run:
         """The `Run` of ``edit`` times ``scale``."""
         task, labels, before = self.task, self.labels.numpy(), self.before.numpy()
-        scaled = edit.scaled(scale)
+        scaled, anatomy = edit.scaled(scale), anatomy_of(task)
         after = edited_logits(scaled, self.seen.hidden, self.seen.logits).argmax(1).numpy()
         points = [operating_point(labels, p, before, task.targets, task.classes) for p in (before, after)]
-        cost = cost_of_edit(task.model, scaled, fold(task.model, scaled), task.x_valid[:1])
+        cost = cost_of_edit(task.model, scaled, fold(task.model, scaled, anatomy), task.x_valid[:1], anatomy)
         return {
             "original": points[0],
             "test": points[1],

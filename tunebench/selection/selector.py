@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tunebench.errors import InvalidOutput
 from tunebench.networks.activations import forward
 from tunebench.networks.cost import added_params, count_params
-from tunebench.networks.edits import edited_logits
+from tunebench.networks.edits import anatomy_of, edited_logits
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import BUDGETS
 from tunebench.selection.tradeoff import Score
@@ -61,7 +61,7 @@ class Selector:
         self.base = tradeoff.margins(task.logits_valid, task.y_valid, task.targets)
         self.sizes: WeakKeyDictionary[nn.Module | LogitEdit, int] = WeakKeyDictionary()
         self.model_params = count_params(task.model)
-        self.last_width = int((task.layer_of == task.layer_of.max()).sum()) if len(task.layer_of) else 0
+        self.anatomy = anatomy_of(task)
         self.columns = task.hidden_valid.t().contiguous()  # (H, M): a few units at a time are read
         unchanged = Candidate(0, {}, LogitEdit.of_target(task), self.score(task.logits_valid))
         self.chosen: dict[Variant, dict[float, Candidate]] = {
@@ -146,7 +146,7 @@ class Selector:
         output = candidate.output
         if output not in self.sizes:
             self.sizes[output] = (
-                self.model_params + added_params(self.task.model, output, self.last_width)
+                self.model_params + added_params(self.task.model, output, self.anatomy)
                 if isinstance(output, LogitEdit)
                 else count_params(output)
             )

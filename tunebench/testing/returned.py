@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
 from tunebench.networks.activations import forward
-from tunebench.networks.edits import check_edit, edited_logits, fold
+from tunebench.networks.edits import anatomy_of, check_edit, edited_logits, fold
 from tunebench.plugins import one_line
 from tunebench.testing.observe import tensors_of
 from tunebench.testing.subject import Blocked, CheckFailed, Subject, Trial, stray_device
@@ -26,15 +26,18 @@ def check_output(subject: Subject) -> None:
     if isinstance(trial, Exception):
         raise CheckFailed(f"tune() raised {told(trial)}; mend it")
     try:
-        logits = subject.logits(trial)
+        subject.logits(trial)
     except Blocked:
         raise
     except InvalidOutput as exc:
         raise CheckFailed(f"{exc}; return a tuned copy of task.model, or a LogitEdit") from exc
     except Exception as exc:
         raise CheckFailed(f"the tuned network raised {told(exc)}; it has to take inputs like task.x_valid") from exc
-    if logits.dtype != trial.task.logits_valid.dtype:
-        raise CheckFailed(f"the tuned network's logits are {logits.dtype}; keep {trial.task.logits_valid.dtype}")
+    x = trial.task.x_valid[:1]
+    with torch.no_grad():
+        found, expected = subject.network(trial)(x).dtype, trial.task.model(x).dtype
+    if found != expected:
+        raise CheckFailed(f"the tuned network's logits are {found}; keep {expected}")
 
 
 def check_device(subject: Subject) -> None:
@@ -116,7 +119,7 @@ def check_folded(subject: Subject) -> None:
         if type(edit) is not LogitEdit:
             raise CheckFailed(f"the host knows no {type(edit).__name__}; return a plain LogitEdit")
         expected = edited_logits(edit, task.hidden_valid, task.logits_valid)
-        if not close(forward(fold(task.model, edit).to(task.device), task.x_valid), expected):
+        if not close(forward(fold(task.model, edit, anatomy_of(task)), task.x_valid), expected):
             raise CheckFailed("folded, the LogitEdit gives other logits than by definition; use smaller weights")
 
 
