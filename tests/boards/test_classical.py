@@ -10,6 +10,7 @@ from tunebench.boards.statistics import (
     area,
     holm,
     mcnemar,
+    only_first,
     paired_t,
     rank_test,
     signed_rank,
@@ -31,7 +32,8 @@ def test_mcnemar_is_the_binomial_of_discordant_images(only_a, only_b):
     a = np.repeat([True, False, True, False], [only_a, only_b, 7, 4])
     b = np.repeat([False, True, True, False], [only_a, only_b, 7, 4])
     by_hand = min(1.0, 2 * stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))
-    assert mcnemar(a, b) == pytest.approx(by_hand)
+    alone = only_first(np.array([a, b])[:, None])
+    assert mcnemar(alone, alone.swapaxes(0, 1))[0, 1, 0] == pytest.approx(by_hand)
 
 
 def test_published_table_11_recomputed():
@@ -48,6 +50,7 @@ def test_paired_tests_agree_with_scipy_and_survive_constants():
     """The t test is scipy's; differences without spread give 1 or 0, never NaN."""
     d = np.random.default_rng(0).normal(0.3, 1, 6)
     assert paired_t(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
+    assert paired_t(np.array([d, 2 * d])).tolist() == [paired_t(d)] * 2
     assert paired_t([0.0, 0.0, 0.0]) == 1
     assert paired_t([0.25, 0.25, 0.25]) == pytest.approx(0, abs=1e-12)
     assert paired_t([-0.25, -0.25], "greater") == pytest.approx(1)

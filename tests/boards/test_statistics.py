@@ -15,6 +15,7 @@ from tunebench.boards.statistics import (
     holm,
     interval,
     paired_t,
+    pairs,
     pairwise,
     signed_rank,
     tie_groups,
@@ -79,6 +80,25 @@ def test_degrees_of_freedom_count_differing_images():
     x = np.zeros((1, 2, 1000))
     x[:, :, :6] = 1
     assert spread(x, ONE_CLASS).image_df == pytest.approx(12, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("tuners", "seeds", "sizes"), [(1, 2, (3,)), (2, 2, (1, 40)), (6, 3, (200, 1, 300)), (5, 5, (900, 8))]
+)
+def test_pairs_are_their_differences_to_the_last_bit(tuners, seeds, sizes, monkeypatch):
+    """Counts and looked-up powers give the very numbers of `spread` of each difference, whatever fits in one pass."""
+    correct, labels = block(11, tuners, seeds, sizes)
+    order = np.argsort(labels, kind="stable")
+    correct, strata = correct[:, :, order], labels[order]
+    first, second = np.triu_indices(tuners, 1)
+    one_by_one = spread(correct[first].astype(float) - correct[second], strata)
+    for at_once in (2**16, 700):
+        monkeypatch.setattr(pairs, "AT_ONCE", at_once)
+        got = pairs.spread_of_pairs(correct, strata)
+        for name in ("mean", "seed", "image", "residual", "image_df"):
+            assert getattr(got, name).tolist() == getattr(one_by_one, name).tolist()
+    alone = (correct[first] & ~correct[second]).sum(-1)
+    assert pairs.only_first(correct)[first, second].tolist() == alone.tolist()
 
 
 @pytest.mark.parametrize("targets", [TARGET, None])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tunebench.boards.statistics import interval, mcnemar, paired_t, pairwise, tie_groups
+from tunebench.boards.statistics import interval, mcnemar, only_first, paired_t, pairwise, tie_groups
 from tunebench.results.predictions import predictions_of
 
 Row = dict[str, Any]
@@ -42,40 +43,34 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
             continue
         for i, letters in zip(order, tie_groups(order, on_ta.p_holm), strict=True):
             by_tuner[tuners[i]]["group" + suffix] = letters
-        for i in range(len(tuners)):
-            for j in range(i + 1, len(tuners)):
-                pairs.append(
-                    place_of(block)
-                    | {
-                        "variant": variant,
-                        "tuner_a": tuners[i],
-                        "tuner_b": tuners[j],
-                        "ta_difference": float(on_ta.difference[i, j]),
-                        "ta_low": float(on_ta.low[i, j]),
-                        "ta_high": float(on_ta.high[i, j]),
-                        "ta_p_holm": float(on_ta.p_holm[i, j]),
-                        "oa_difference": float(on_oa.difference[i, j]),
-                        "oa_p_holm": float(on_oa.p_holm[i, j]),
-                        **cross_checks(correct[i], correct[j], np.isin(labels, targets)),
-                    }
-                )
+        tests = {f"ta_{name}": getattr(on_ta, name) for name in ("difference", "low", "high", "p_holm")}
+        tests |= {f"oa_{name}": getattr(on_oa, name) for name in ("difference", "p_holm")}
+        tests |= cross_checks(correct, np.isin(labels, targets))
+        columns = {name: values.tolist() for name, values in tests.items()}
+        pairs += [
+            place_of(block)
+            | {"variant": variant, "tuner_a": tuners[i], "tuner_b": tuners[j]}
+            | {name: values[i][j] for name, values in columns.items()}
+            for i, j in itertools.combinations(range(len(tuners)), 2)
+        ]
         if variant == "plain":
             add_intervals(by_tuner, tuners, np.concatenate([correct, original[None]]), labels, targets)
     return pairs
 
 
-def cross_checks(first: Any, second: Any, of_target: Any) -> Row:
-    """Simpler tests of one pair beside the main one, not adjusted for their number.
+def cross_checks(correct: Any, of_target: Any) -> dict[str, Any]:
+    """Simpler tests of all pairs beside the main one, not adjusted for their number; arrays (T, T) or (T, T, S).
 
     Exact McNemar for each seed's pair of networks, on the target images for TA and on all for OA, and a paired t
-    over seeds. ``first`` and ``second`` are (S, N), ``of_target`` (N,), all bool.
+    over seeds. ``correct`` is (T, S, N), ``of_target`` (N,), both bool.
     """
-    difference = first[:, of_target].mean(axis=1) - second[:, of_target].mean(axis=1)
-    return {
-        "ta_mcnemar": [mcnemar(a[of_target], b[of_target]) for a, b in zip(first, second, strict=True)],
-        "oa_mcnemar": [mcnemar(a, b) for a, b in zip(first, second, strict=True)],
-        "ta_paired_t": paired_t(difference),
-    }
+    mine = correct[:, :, of_target]
+    accuracy = mine.mean(axis=-1)
+    checks: dict[str, Any] = {}
+    for name, outcomes in (("ta_mcnemar", mine), ("oa_mcnemar", correct)):
+        alone = only_first(outcomes)
+        checks[name] = mcnemar(alone, alone.swapaxes(0, 1))
+    return checks | {"ta_paired_t": paired_t(accuracy[:, None] - accuracy)}
 
 
 def add_intervals(

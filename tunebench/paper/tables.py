@@ -219,7 +219,7 @@ def table11(runs: Runs) -> Table:
     printed = [(a - b) / 100 for a, b in zip(figures["smvt-sj"], figures["sj-k3"], strict=True)]
     ours = paired(runs, MNIST5, "smvt-sj", "sj-k3", "oa")
     rows.append(Line("second minus third, OA", "points", mean(printed), ours))
-    tests: dict[str, Callable[[Sequence[float]], float | None]] = {
+    tests: dict[str, Callable[[Sequence[float]], Any]] = {
         "paired t, two-sided": paired_t,
         "paired t, one-sided": lambda d: paired_t(d, "greater"),
         "Wilcoxon signed rank, two-sided": signed_rank,

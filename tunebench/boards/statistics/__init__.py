@@ -15,6 +15,7 @@ from tunebench.boards.statistics.classical import (
     tie_groups,
 )
 from tunebench.boards.statistics.crossed import Bootstrap, Interval, Pairwise, bootstrap, interval, pairwise
+from tunebench.boards.statistics.pairs import only_first
 
 __all__ = [
     "MIN_BLOCKS",
@@ -27,6 +28,7 @@ __all__ = [
     "holm",
     "interval",
     "mcnemar",
+    "only_first",
     "paired_t",
     "pairwise",
     "rank_test",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tunebench.boards.statistics.variance import Floats
 
@@ -28,22 +28,22 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
-def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
-    """Exact McNemar p of two trained models on the same images, ``correct_*`` (N,) bool.
+def mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Floats:
+    """Exact McNemar p of pairs of trained models on the same images, in the shape of the counts.
 
-    Give the target's images to compare TA, all images to compare OA. It speaks of these two models alone, not
-    of their tuners: seeds have no part in it.
+    ``only_a`` counts the images that the first model has right and the second wrong, ``only_b`` the reverse (see
+    `pairs.only_first`): the target's images to compare TA, all images to compare OA. It speaks of these two models
+    alone, not of their tuners: seeds have no part in it.
     """
     from scipy.special import bdtr
 
-    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
-    only_a, only_b = int(np.count_nonzero(a & ~b)), int(np.count_nonzero(b & ~a))
+    a, b = np.asarray(only_a, np.float64), np.asarray(only_b, np.float64)
     # The two-sided binomial test at 1/2, which is symmetric: twice the lower tail, at most 1.
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    return np.minimum(1.0, 2 * bdtr(np.minimum(a, b), (a + b).astype(np.int64), 0.5))
 
 
-def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> float | None:
-    """p of the paired t test over seeds, ``differences`` (S,); None for a single seed.
+def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> Floats | None:
+    """p of the paired t test over seeds, ``differences`` (..., S), in the shape before S; None for a single seed.
 
     A cross-check: it takes the test images as the whole population. ``alternative`` is ``two-sided`` or
     ``greater``.
@@ -51,13 +51,13 @@ def paired_t(differences: ArrayLike, alternative: str = "two-sided") -> float | 
     from scipy.special import stdtr
 
     d = np.asarray(differences, np.float64)
-    if len(d) < 2:
+    seeds = d.shape[-1]
+    if seeds < 2:
         return None
-    mean, error = float(d.mean()), float(d.std(ddof=1)) / np.sqrt(len(d))
-    t = mean / max(error, 1e-300)  # the same difference at every seed: 0 if there is none, else as good as infinite
-    if alternative == "greater":
-        return float(stdtr(len(d) - 1, -t))
-    return float(2 * stdtr(len(d) - 1, -abs(t)))
+    mean, error = d.mean(-1), d.std(-1, ddof=1) / np.sqrt(seeds)
+    t = mean / np.maximum(error, 1e-300)  # the same difference at every seed: 0 if none, else as good as infinite
+    p: Floats = stdtr(seeds - 1, -t) if alternative == "greater" else 2 * stdtr(seeds - 1, -np.abs(t))
+    return p
 
 
 def signed_rank(differences: ArrayLike) -> float | None:
@@ -128,8 +128,7 @@ def _letter(k: int) -> str:
 def area(budgets_pp: ArrayLike, gains: ArrayLike) -> float:
     """Area under the TA gain over OA budgets 0 to 1 percentage points, divided by 1; unit as ``gains``.
 
-    ``budgets_pp`` (B,) ascending from 0 to 1, ``gains`` (B,). It is linear in the gains, so that `pairwise`
-    can be given areas per image for a test of it. docs/methods.md, section 5.
+    ``budgets_pp`` (B,) ascending from 0 to 1, ``gains`` (B,). docs/methods.md, section 5.
     """
     budgets = np.asarray(budgets_pp, np.float64)
     if len(budgets) < 2 or budgets[0] != 0 or budgets[-1] != 1 or (np.diff(budgets) <= 0).any():

@@ -1,9 +1,9 @@
 """Intervals, pairwise tests and resamples of a block (data set x model x target) over seeds and test images.
 
-Input everywhere: ``correct`` (T, S, N), whether tuner t's network of seed s is right on test image n, the
-same images for all; bool, or a float that is linear in correctness (mean over OA budgets, say). Seeds differ
-in their original and in the tuner's own randomness; the two are one source of variance here. Everything is
-conditional on the data set, its classes and the target: nothing speaks of other data sets.
+Input everywhere: ``correct`` (T, S, N), bool, whether tuner t's network of seed s is right on test image n, the
+same images for all. Seeds differ in their original and in the tuner's own randomness; the two are one source
+of variance here. Everything is conditional on the data set, its classes and the target: nothing speaks of
+other data sets.
 
 A *measure* is a set of images: TA the targets' images, OA all of them (``targets=None``).
 """
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebench.boards.statistics.classical import holm
-from tunebench.boards.statistics.variance import Floats, Prior, Spread, fit_prior, reference, spread
+from tunebench.boards.statistics.pairs import spread_of_pairs
+from tunebench.boards.statistics.variance import Floats, Prior, fit_prior, reference, spread
 from tunebench.errors import DataError
 
 Correct = NDArray[Any]
@@ -89,7 +90,7 @@ def pairwise(correct: Correct, labels: Labels, targets: Sequence[int] | None) ->
     tuners, seeds, _ = values.shape
     if seeds < 2:
         return None
-    moments = _all_pairs(values, strata)
+    moments = spread_of_pairs(values, strata)
     prior = fit_prior(moments, tuners)
     error, df = reference(moments, prior)
     low, high = _bounds(moments.mean, error, df)
@@ -163,18 +164,6 @@ def _require_images(count: int, targets: Sequence[int] | None) -> None:
     if not count:
         which = "no test images" if targets is None else f"no test image of class {', '.join(map(str, targets))}"
         raise DataError(f"{which}: nothing to compare; choose a target class that the test split contains")
-
-
-def _all_pairs(values: Correct, strata: Labels) -> Spread:
-    """`spread` of the differences of all pairs a < b, in the order of `numpy.triu_indices`."""
-    numbers = values.astype(np.float64)
-    # One tuner against all later ones at a time: a block's pairs together would take gigabytes for OA.
-    parts = [spread(numbers[a] - numbers[a + 1 :], strata) for a in range(len(values) - 1)]
-    if not parts:
-        return spread(numbers[:0], strata)
-    fields = ("mean", "seed", "image", "residual", "image_df")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
-    return Spread(**joined, seeds=values.shape[1])
 
 
 def _bounds(mean: Floats, error: Floats, df: Floats) -> tuple[Floats, Floats]:

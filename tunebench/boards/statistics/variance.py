@@ -59,13 +59,26 @@ class Prior:
     df: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What the variances of K quantities over S seeds and the images of C classes follow from, see `spread_of`."""
+
+    by_seed: Floats
+    """Sums of the values over the images of a class, (K, S, C)."""
+    squared: Floats
+    """Sums of their squares over seeds and the images of a class, (K, C)."""
+    image_squares: Floats
+    """Sums over a class of the squares of each image's mean over seeds, less the class's mean, (K, C)."""
+    image_fourths: Floats
+    """The same with fourth powers, (K, C)."""
+    size: NDArray[np.integer]
+    """Images of each class, (C,)."""
+
+
 def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
     """Moments of ``values`` (K, S, N), S >= 2; ``strata`` (N,) are the images' classes, sorted ascending."""
     x = np.asarray(values, np.float64)
-    _, seeds, images = x.shape
-    start = np.flatnonzero(np.diff(strata, prepend=strata[0] - 1))
-    size = np.diff(start, append=images)
-    spare = np.maximum(size - 1, 1)  # a class of one image has no variance within
+    start, size = runs(strata)
 
     def within(part: Floats) -> Floats:
         """Sums over the images of each class, (..., classes)."""
@@ -73,21 +86,35 @@ def spread(values: NDArray[np.generic], strata: NDArray[np.integer]) -> Spread:
 
     by_image = x.mean(1)
     centred = by_image - np.repeat(within(by_image) / size, size, axis=-1)
-    squares, fourths = within(centred**2), within(centred**4)
-    sums = within(x)
-    total = within(np.einsum("ksn,ksn->kn", x, x)) - (sums**2).sum(1) / size
-    deviations = total - seeds * squares
+    squared = within(np.einsum("ksn,ksn->kn", x, x))
+    return spread_of(Sums(within(x), squared, within(centred**2), within(centred**4), size))
+
+
+def runs(strata: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Where each class begins in ``strata`` (N,), sorted ascending, and how many images it has; both (C,)."""
+    start = np.flatnonzero(np.diff(strata, prepend=strata[0] - 1))
+    return start, np.diff(start, append=len(strata))
+
+
+def spread_of(sums: Sums) -> Spread:
+    """The moments that follow from sums."""
+    size, seeds = sums.size, sums.by_seed.shape[1]
+    images = size.sum()
+    spare = np.maximum(size - 1, 1)  # a class of one image has no variance within
+    total = sums.squared - (sums.by_seed**2).sum(1) / size
+    deviations = total - seeds * sums.image_squares
     deviations[deviations < 1e-12 * total] = 0.0  # what rounding leaves of no deviation
 
     share = (size / images) ** 2  # the weight of a class's variance in that of the mean
-    image = (share * squares / (spare * size)).sum(-1)
+    image = (share * sums.image_squares / (spare * size)).sum(-1)
     residual = (share * deviations / (spare * (seeds - 1) * size * seeds)).sum(-1)
     # A sample variance's own variance, from the fourth moment: df = 2 variance^2 / its variance.
-    noise = share**2 * np.maximum(fourths - squares**2 / size, 0.0) / (spare * size) ** 2
-    by_seed = sums.sum(-1) / images
+    excess = np.maximum(sums.image_fourths - sums.image_squares**2 / size, 0.0)
+    noise = share**2 * excess / (spare * size) ** 2
+    by_seed = sums.by_seed.sum(-1) / images
     by_seed -= by_seed[:, :1]  # equal seeds have a variance of exactly 0
     return Spread(
-        mean=x.mean((1, 2)),
+        mean=sums.by_seed.sum((1, 2)) / (seeds * images),
         seed=by_seed.var(-1, ddof=1) / seeds,
         image=image,
         residual=residual,
