@@ -1,5 +1,6 @@
-"""Moved to `tunebench.networks.training`; this path keeps working."""
+"""Training for plugins; it lives in `tunebench.networks`, and this path keeps working."""
 
-from tunebench.networks.training import Loss, fine_tune, limited, minibatches, sgd
+from tunebench.networks.losses import CrossEntropy, Loss
+from tunebench.networks.training import Optimiser, fine_tune, limited, minibatches, sgd, train
 
-__all__ = ["Loss", "fine_tune", "limited", "minibatches", "sgd"]
+__all__ = ["CrossEntropy", "Loss", "Optimiser", "fine_tune", "limited", "minibatches", "sgd", "train"]

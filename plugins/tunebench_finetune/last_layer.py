@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import fine_tune, limited
+from tunebench.training import CrossEntropy, fine_tune, limited
 
 BATCH_SIZE = 64
 
@@ -58,7 +57,7 @@ class LastLayer(Tuner):
         batches = ((prepared.index_select(0, part), task.y_train.index_select(0, part)) for part in rows)
         head = nn.Sequential(output_layer(model))
         lr = params["lr_multiplier"] * task.learning_rate
-        fine_tune(head, batches, F.cross_entropy, lr, task.seed, weight_decay=params["l2"])
+        fine_tune(head, batches, CrossEntropy(), lr, task.seed, weight_decay=params["l2"])
         return model.eval()
 
 

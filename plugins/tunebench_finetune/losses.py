@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tunebench import TuningTask
-from tunebench.training import Loss
+from tunebench.training import CrossEntropy, Loss
 
 RARITY = 10.0
 """How many times rarer than any other class the pseudo-prior of `logit_adjusted` takes a target to be."""
@@ -27,12 +26,12 @@ def on_targets(task: TuningTask, value: float, elsewhere: float) -> Tensor:
 
 def original_loss(task: TuningTask, params: Mapping[str, Any]) -> Loss:
     """Cross entropy, as in the training of the originals."""
-    return F.cross_entropy
+    return CrossEntropy()
 
 
 def class_weighted(task: TuningTask, params: Mapping[str, Any]) -> Loss:
     """Cross entropy with weight ``params["lambda"]`` on the targets and 1 elsewhere, as a weighted mean."""
-    return partial(F.cross_entropy, weight=on_targets(task, params["lambda"], 1.0))
+    return CrossEntropy(weight=on_targets(task, params["lambda"], 1.0))
 
 
 def logit_adjusted(task: TuningTask, params: Mapping[str, Any]) -> Loss:
@@ -41,8 +40,7 @@ def logit_adjusted(task: TuningTask, params: Mapping[str, Any]) -> Loss:
     The pseudo-prior is uniform but for the targets, which it makes `RARITY` times rarer, whatever the data:
     so the network learns to raise the targets' own logits. Its normalisation cancels in the softmax.
     """
-    adjustment = on_targets(task, -params["tau"] * math.log(RARITY), 0.0)
-    return lambda logits, y: F.cross_entropy(logits + adjustment, y)
+    return CrossEntropy(offset=on_targets(task, -params["tau"] * math.log(RARITY), 0.0))
 
 
 def dynamically_weighted_balanced(task: TuningTask, params: Mapping[str, Any]) -> Loss:

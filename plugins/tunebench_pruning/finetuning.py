@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunebench import TuningTask
-from tunebench.training import fine_tune, limited, minibatches
+from tunebench.training import CrossEntropy, fine_tune, limited, minibatches
 from tunebench_pruning.masks import linear_parameters, zero_out
 
 Batch = tuple[Tensor, Tensor]
@@ -31,8 +29,7 @@ def class_weighted_fine_tune(
     )
     if pruned is not None:
         batches = held_at_zero(batches, linear_parameters(model), pruned)
-    loss = partial(F.cross_entropy, weight=weight)
-    fine_tune(model, batches, loss, params["lr_multiplier"] * task.learning_rate, task.seed)
+    fine_tune(model, batches, CrossEntropy(weight), params["lr_multiplier"] * task.learning_rate, task.seed)
 
 
 def held_at_zero(batches: Iterable[Batch], parameters: Sequence[Tensor], pruned: Sequence[Tensor]) -> Iterator[Batch]:

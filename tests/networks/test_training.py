@@ -1,7 +1,5 @@
 """The training loop: batches, hand-written gradients against autograd, and fine-tuning."""
 
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
-from tunebench.networks.training import fine_tune, linear_stack, minibatches, sgd, stack_step
+from tunebench.networks.losses import CrossEntropy
+from tunebench.networks.stacks import linear_stack
+from tunebench.networks.training import Optimiser, fine_tune, minibatches, sgd, train
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +33,14 @@ def samples(dtype=torch.float64, count=150):
     return x, (x.flatten(1) @ torch.randn(12, 4, generator=generator, dtype=dtype)).argmax(1)
 
 
-def train_literally(model, batches, loss, **options):
-    """The textbook loop with autograd and torch's own optimiser."""
-    optimizer = torch.optim.SGD(model.parameters(), **options)
+def train_literally(model, batches, loss, optimizer, cycle=None):
+    """The textbook loop with autograd, torch's own optimiser and, if any, its schedule."""
     for x, y in batches:
         optimizer.zero_grad()
         loss(model(x), y).backward()
         optimizer.step()
+        if cycle is not None:
+            cycle.step()
 
 
 def distance(a, b):
@@ -53,32 +54,77 @@ def distance(a, b):
 def test_hand_written_steps_follow_autograd(dtype, tolerance, weight_decay, weight):
     """Over 300 steps the hand-written gradients lead where autograd and torch.optim.SGD lead."""
     x, y = samples(dtype)
-    weight = None if weight is None else torch.tensor(weight, dtype=dtype)
+    loss = CrossEntropy(None if weight is None else torch.tensor(weight, dtype=dtype))
     mine, theirs, start = stack(dtype), stack(dtype), stack(dtype)
-
-    def loss(logits, labels):
-        return F.cross_entropy(logits, labels, weight=weight)
-
-    layers = linear_stack(mine)
-    for batch_x, batch_y in minibatches(x, y, 300, seed=5):
-        stack_step(layers, batch_x, batch_y, loss, 0.1, weight_decay)
-    train_literally(theirs, minibatches(x, y, 300, seed=5), loss, lr=0.1, weight_decay=weight_decay)
+    sgd(mine, minibatches(x, y, 300, seed=5), loss, 0.1, weight_decay=weight_decay)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, weight_decay=weight_decay)
+    train_literally(theirs, minibatches(x, y, 300, seed=5), lambda *given: loss(*given), optimizer)
     assert distance(mine, start) > 0.1
     assert distance(mine, theirs) < tolerance
 
 
-def test_momentum_and_other_networks_take_autograd():
-    """With momentum, or with a convolution, sgd equals the textbook loop bit for bit."""
-    x, y = samples()
+def conv():
+    """A network that is no plain stack."""
     with torch.random.fork_rng():
         torch.manual_seed(6)
-        conv = nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4)).double()
-    for model, momentum in ((stack(), 0.9), (conv, 0.0)):
-        theirs, start = copy.deepcopy(model), copy.deepcopy(model)
-        sgd(model, minibatches(x, y, 20, 0), F.cross_entropy, 0.1, momentum=momentum, weight_decay=0.01)
-        train_literally(theirs, minibatches(x, y, 20, 0), F.cross_entropy, lr=0.1, momentum=momentum, weight_decay=0.01)
-        assert distance(model, start) > 0
-        assert distance(model, theirs) == 0
+        return nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4)).double()
+
+
+@pytest.mark.parametrize("make", [stack, conv])
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sgd", {"momentum": 0.9, "weight_decay": 0.01}),
+        ("sgd", {"weight_decay": 0.01}),
+        ("adamw", {"weight_decay": 0.1}),
+    ],
+)
+def test_optimisers_are_torchs_own(make, schedule, name, options):
+    """Every optimiser and schedule leads where torch's leads under autograd: a stack nearly, others bit for bit."""
+    x, y = samples()
+    mine, theirs, start = make(), make(), make()
+    chosen = Optimiser(0.02, name, schedule, 120, **options)
+    train(mine, minibatches(x, y, 120, 0), F.cross_entropy, chosen)
+    optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[name](theirs.parameters(), lr=0.02, **options)
+    cycle = None
+    if schedule == "one-cycle":
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, 120, cycle_momentum=False)
+    train_literally(theirs, minibatches(x, y, 120, 0), F.cross_entropy, optimizer, cycle)
+    assert distance(mine, start) > 0.01
+    assert distance(mine, theirs) <= (1e-10 if make is stack else 0)
+    assert all(parameter.grad is None for parameter in mine.parameters())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "adam"}, "no optimiser 'adam'"),
+        ({"schedule": "cosine"}, "schedule 'cosine'"),
+        ({"schedule": "one-cycle"}, "needs its number of steps"),
+        ({"name": "adamw", "momentum": 0.9}, "adamw has no momentum"),
+    ],
+)
+def test_an_optimiser_that_makes_no_sense_is_refused(fields, message):
+    """Unknown names and fields that do not go together are a ValueError before any step."""
+    with pytest.raises(ValueError, match=message):
+        Optimiser(0.1, **fields)
+
+
+def test_pruned_weights_can_be_held_at_zero_under_adamw():
+    """The network's own parameters change at every step: what a loop sets to zero between two steps stays there."""
+    x, y = samples()
+    model, start = stack(), stack()
+
+    def held(batches):
+        for batch in batches:
+            yield batch
+            with torch.no_grad():
+                model[1].weight[:4] = 0
+
+    train(model, held(minibatches(x, y, 30, 0)), F.cross_entropy, Optimiser(0.01, "adamw"))
+    assert not model[1].weight[:4].any()
+    assert distance(model, start) > 0.01
 
 
 def frozen():
@@ -127,7 +173,7 @@ def test_a_pruned_network_trains_as_under_autograd():
     x, y = samples()
     mine, theirs = pruned(), pruned()
     sgd(mine, minibatches(x, y, 10, 0), F.cross_entropy, 0.1)
-    train_literally(theirs, minibatches(x, y, 10, 0), F.cross_entropy, lr=0.1)
+    train_literally(theirs, minibatches(x, y, 10, 0), F.cross_entropy, torch.optim.SGD(theirs.parameters(), lr=0.1))
     assert torch.equal(mine(x), theirs(x))
     assert not torch.equal(mine[1].weight_orig, pruned()[1].weight_orig)
 
@@ -212,6 +258,18 @@ def test_fine_tuning_equals_sgd_with_weight_decay():
     fine_tune(mine, minibatches(x, y, 20, 0), F.cross_entropy, 0.1, 0, weight_decay=0.05)
     sgd(theirs, minibatches(x, y, 20, 0), F.cross_entropy, 0.1, weight_decay=0.05)
     assert distance(mine, theirs) == 0
+
+
+def test_fine_tuning_takes_any_optimiser():
+    """With an `Optimiser` in place of a step size fine_tune is `train` with it."""
+    x, y = samples()
+    mine, theirs, plain = stack(), stack(), stack()
+    chosen = Optimiser(0.01, "adamw", "one-cycle", 20, weight_decay=0.05)
+    fine_tune(mine, minibatches(x, y, 20, 0), F.cross_entropy, chosen, 0)
+    train(theirs, minibatches(x, y, 20, 0), F.cross_entropy, chosen)
+    fine_tune(plain, minibatches(x, y, 20, 0), F.cross_entropy, 0.01, 0)
+    assert distance(mine, theirs) == 0
+    assert distance(mine, plain) > 0.01
 
 
 def test_fine_tuning_moves_frozen_parameters():

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from tunebench.datasets import Dataset, Samples, holdout
@@ -23,6 +22,7 @@ from tunebench.errors import UsageError
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cache import cache_root, cached_folder
+from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
 from tunebench.networks.training import minibatches, sgd
@@ -167,7 +167,7 @@ def run_recipe(model: nn.Module, x: Tensor, y: Tensor, key: OriginalKey, line: i
     label = f"{key.dataset} {key.model} seed {key.seed}"
     if recipe.steps is not None:
         batches = minibatches(x, y, recipe.steps, order, recipe.batch_size)
-        sgd(model, bar(batches, recipe.steps, label, line), cross_entropy, recipe.lr)
+        sgd(model, bar(batches, recipe.steps, label, line), CrossEntropy(), recipe.lr)
         return recipe.steps
     assert recipe.patience is not None
     fit, stop = (torch.from_numpy(r) for r in stratified(y.numpy(), len(y) // 10, seed_of("stopping", key.seed)))
@@ -176,7 +176,7 @@ def run_recipe(model: nn.Module, x: Tensor, y: Tensor, key: OriginalKey, line: i
     best, best_state, waited, epoch = -1, copy.deepcopy(model.state_dict()), 0, 0
     while waited < recipe.patience and epoch < 200:
         batches = minibatches(x_fit, y_fit, per_epoch, seed_of(order, epoch), recipe.batch_size)
-        sgd(model, bar(batches, per_epoch, f"{label} epoch {epoch}", line), cross_entropy, recipe.lr)
+        sgd(model, bar(batches, per_epoch, f"{label} epoch {epoch}", line), CrossEntropy(), recipe.lr)
         right = int((forward(model, x_stop).argmax(1) == y_stop).sum())
         epoch, waited = epoch + 1, waited + 1
         if right > best:

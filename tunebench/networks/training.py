@@ -1,20 +1,74 @@
-"""Minibatch SGD on tensors that fit in memory: no DataLoader in the inner loop.
+"""Minibatch training on tensors that fit in memory: no DataLoader in the inner loop.
 
-`sgd` trains the originals; `fine_tune` is what fine-tuning plugins call. Networks that are plain stacks of
-Linear and ReLU take hand-written gradients (about twice as fast on small networks, because the weight
-update needs no gradient buffer); everything else takes autograd. `tests/test_training.py` holds the two
-paths against each other.
+`sgd` trains the originals; `fine_tune` is what fine-tuning plugins call, with plain SGD or any `Optimiser`. Plain
+stacks of Linear and ReLU take hand-written gradients (`networks.stacks`), everything else autograd;
+`tests/networks/test_training.py` holds the two paths against each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits (B, C) and labels (B,) int64 to a scalar."""
+from tunebench.networks.losses import Loss, logit_gradient
+from tunebench.networks.stacks import descend, differentiate, gradients, linear_stack, numbers
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Inputs (B, ...) and labels (B,) int64."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How training steps are taken: what all fine-tuners may choose from.
+
+    Raises ValueError that says which fields do not go together.
+    """
+
+    lr: float
+    """Step size; the largest one of a one-cycle schedule."""
+    name: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    steps: int = 0
+    """Steps of the whole schedule, at least as many as there are batches; one-cycle needs them."""
+    weight_decay: float = 0.0
+    """Of sgd the L2 factor added to the gradient, of adamw decoupled from it."""
+    momentum: float = 0.0
+    """Of sgd alone."""
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sgd", "adamw") or self.schedule not in ("constant", "one-cycle"):
+            raise ValueError(f"no optimiser {self.name!r} with schedule {self.schedule!r}: see the fields' types")
+        if self.schedule == "one-cycle" and self.steps < 1:
+            raise ValueError("a one-cycle schedule needs its number of steps")
+        if self.name == "adamw" and self.momentum:
+            raise ValueError("adamw has no momentum to choose")
+
+    @property
+    def plain(self) -> bool:
+        """Whether a step is minus ``lr`` times the gradient, with or without L2."""
+        return self.name == "sgd" and self.schedule == "constant" and self.momentum == 0.0
+
+    def stepper(self, parameters: Iterable[nn.Parameter], *, fused: bool = False) -> Callable[[], None]:
+        """The function that takes one step along the parameters' gradients: torch's optimiser and schedule."""
+        options = {"lr": self.lr, "weight_decay": self.weight_decay, "fused": fused}
+        optimizer: torch.optim.Optimizer
+        if self.name == "adamw":
+            optimizer = torch.optim.AdamW(parameters, **options)
+        else:
+            optimizer = torch.optim.SGD(parameters, momentum=self.momentum, **options)
+        if self.schedule == "constant":
+            return optimizer.step
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, self.steps, cycle_momentum=False)
+
+        def step() -> None:
+            optimizer.step()
+            cycle.step()
+
+        return step
 
 
 def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
@@ -38,95 +92,73 @@ def limited(steps: int, samples: int, batch_size: int = 64) -> int:
     return min(steps, 5 * -(-samples // batch_size))
 
 
-def sgd(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss,
-    lr: float,
-    *,
-    weight_decay: float = 0.0,
-    momentum: float = 0.0,
-) -> None:
-    """Train ``model`` in place with plain SGD over ``batches``; leaves it in eval mode.
-
-    ``weight_decay`` is the L2 factor added to the gradient, ``momentum`` as in `torch.optim.SGD`.
-    """
+def train(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
+    """Train ``model`` in place over ``batches``; leaves it in eval mode."""
     layers = linear_stack(model)
     model.train()
-    if layers is not None and momentum == 0.0:
-        for x, y in batches:
-            stack_step(layers, x, y, loss, lr, weight_decay)
+    if layers is None:
+        _train_by_autograd(model, batches, loss, optimiser)
     else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr, weight_decay=weight_decay, momentum=momentum)
-        for x, y in batches:
-            optimizer.zero_grad()
-            loss(model(x), y).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        _train_stack(layers, batches, loss, optimiser)
     model.eval()
     model.zero_grad()
 
 
+def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
+    """`train` with hand-written gradients."""
+    own, gradient = numbers(layers), logit_gradient(loss)
+    if optimiser.plain:
+        for batch in batches:
+            descend(own, batch, gradient, optimiser.lr, optimiser.weight_decay)
+        return
+    grads = gradients(layers)
+    step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
+    for batch in batches:
+        differentiate(own, grads, batch, gradient)
+        step()
+
+
+def _train_by_autograd(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
+    """The readable reference, and the way for any other network."""
+    step = optimiser.stepper(model.parameters())
+    for x, y in batches:
+        model.zero_grad()
+        loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+        step()
+
+
+def sgd(
+    model: nn.Module, batches: Batches, loss: Loss, lr: float, *, weight_decay: float = 0.0, momentum: float = 0.0
+) -> None:
+    """`train` with SGD at a constant step size.
+
+    ``weight_decay`` is the L2 factor added to the gradient, ``momentum`` as in `torch.optim.SGD`.
+    """
+    train(model, batches, loss, Optimiser(lr, weight_decay=weight_decay, momentum=momentum))
+
+
 def fine_tune(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Batches,
     loss: Loss,
-    lr: float,
+    lr: float | Optimiser,
     seed: int,
     *,
     weight_decay: float = 0.0,
 ) -> None:
-    """`sgd` on a copy of a trained network, in place, as a tuner needs it.
+    """`train` on a copy of a trained network, in place, as a tuner needs it.
 
-    Every parameter is trained, also where the original was frozen. Dropout and the like draw from ``seed``,
-    the global generators stay as they were. Where training diverges, the weights are put back: too large a
-    step is a poor trial, not a broken tuner.
+    ``lr`` is the step size of plain SGD, with ``weight_decay``, or an `Optimiser`, which has its own. Every parameter
+    is trained, also where the original was frozen. Dropout and the like draw from ``seed``, the global generators
+    stay as they were. Where training diverges, the weights are put back: too large a step is a poor trial, not a
+    broken tuner.
     """
+    optimiser = lr if isinstance(lr, Optimiser) else Optimiser(lr, weight_decay=weight_decay)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.requires_grad_(True)
     devices = {value.device for value in before.values() if value.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(seed)
-        sgd(model, batches, loss, lr, weight_decay=weight_decay)
+        train(model, batches, loss, optimiser)
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         model.load_state_dict(before)
-
-
-def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
-    """The Linear layers of a plain ``[Flatten,] (Linear, ReLU)*, Linear`` network, or None for any other."""
-    if type(model) is not nn.Sequential:
-        return None
-    parts = list(model)
-    if parts and type(parts[0]) is nn.Flatten:
-        parts = parts[1:]
-    linears, relus = parts[::2], parts[1::2]
-    plain = len(parts) % 2 == 1 and all(type(r) is nn.ReLU for r in relus)
-    if not plain or not all(type(p) is nn.Linear and isinstance(p.bias, nn.Parameter) for p in linears):
-        return None
-    weights = [p.weight for p in linears]
-    if not all(isinstance(w, nn.Parameter) for w in weights) or len(set(map(id, weights))) < len(weights):
-        return None  # computed weights (torch.nn.utils.prune) and tied ones
-    if not all(p.requires_grad for layer in linears for p in layer.parameters()):
-        return None
-    return [layer for layer in linears if isinstance(layer, nn.Linear)]
-
-
-def stack_step(layers: list[nn.Linear], x: Tensor, y: Tensor, loss: Loss, lr: float, weight_decay: float = 0.0) -> None:
-    """One SGD step on a `linear_stack`, in place: the loss by autograd at the logits, the layers by hand."""
-    last = len(layers) - 1
-    inputs = [x.flatten(1)]
-    with torch.no_grad():
-        for k, layer in enumerate(layers):
-            out = torch.addmm(layer.bias, inputs[k], layer.weight.t())
-            inputs.append(out if k == last else out.relu_())
-    logits = inputs.pop().requires_grad_()
-    (delta,) = torch.autograd.grad(loss(logits, y), logits)
-    with torch.no_grad():
-        for k in range(last, -1, -1):
-            layer, below = layers[k], inputs[k]
-            after = torch.ops.aten.threshold_backward(delta @ layer.weight, below, 0) if k else delta
-            if weight_decay:
-                layer.weight.mul_(1 - lr * weight_decay)
-                layer.bias.mul_(1 - lr * weight_decay)
-            layer.weight.addmm_(delta.t(), below, alpha=-lr)
-            layer.bias.sub_(delta.sum(0), alpha=lr)
-            delta = after

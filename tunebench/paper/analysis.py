@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tunebench.datasets import Samples
 from tunebench.grid.observer import Observer
@@ -23,6 +22,7 @@ from tunebench.networks import originals
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit
 from tunebench.networks.edits import anatomy_of, edited_logits, fold
+from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.originals import OriginalKey, load_original, load_split
 from tunebench.networks.training import minibatches, sgd
@@ -167,7 +167,7 @@ def trace(key: OriginalKey, spec: ModelSpec, checkpoints: int = CHECKPOINTS) -> 
     marks = [0, *early, *(recipe.steps * (k + 1) // checkpoints for k in range(checkpoints))]
     per_class, oa = [], []
     for before, mark in itertools.pairwise([0, *marks]):
-        sgd(model, itertools.islice(batches, mark - before), cross_entropy, recipe.lr)
+        sgd(model, itertools.islice(batches, mark - before), CrossEntropy(), recipe.lr)
         right = forward(model, test.x).argmax(1) == test.y
         per_class.append(recalls(right, test.y, classes))
         oa.append(float(right.double().mean()))

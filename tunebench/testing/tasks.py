@@ -8,11 +8,11 @@ import functools
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from tunebench.datasets import Place, holdout, open_dataset
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations
+from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import mlp
 from tunebench.networks.training import minibatches, sgd
 from tunebench.testing.observe import undone
@@ -54,7 +54,7 @@ def _built(kind: str) -> TuningTask:
     seen = rows if hidden_class is None else rows[y[rows] != hidden_class]
     with undone(seed_of("initialisation", kind)):
         model = mlp(WIDTHS, tuple(x.shape[1:]), classes)
-        sgd(model, minibatches(x[seen], y[seen], STEPS, seed_of("order", kind)), cross_entropy, LEARNING_RATE)
+        sgd(model, minibatches(x[seen], y[seen], STEPS, seed_of("order", kind)), CrossEntropy(), LEARNING_RATE)
     if kind == "perfect-model":
         right = activations(model, x).logits.argmax(1) == y
         rows, held = rows[right[rows]], held[right[held]]

@@ -1,0 +1,56 @@
+"""Losses of logits, and their gradients at the logits: where a hand-written backward pass starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits (B, C) and labels (B,) int64 to a scalar. It may have a method ``gradient``, see `logit_gradient`."""
+MEAN = 1
+"""The reduction of that name, as PyTorch's operators number it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy:
+    """`F.cross_entropy` of ``logits + offset``: the mean over the samples, weighted by class.
+
+    ``weight`` and ``offset`` are (C,). Training is faster than with `F.cross_entropy` itself, by the third of a step
+    that autograd takes for so small a function; the gradient is the same to the last bit.
+    """
+
+    weight: Tensor | None = None
+    offset: Tensor | None = None
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar."""
+        return F.cross_entropy(self._shifted(logits), labels, weight=self.weight)
+
+    def gradient(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """dL / dlogits (B, C), by the very operators that autograd calls."""
+        ops = torch.ops.aten
+        log_p = torch.log_softmax(self._shifted(logits), 1)
+        ignore = -100  # no label: the default of F.cross_entropy
+        _, total = ops.nll_loss_forward(log_p, labels, self.weight, MEAN, ignore)
+        one = log_p.new_ones(())
+        slope = ops.nll_loss_backward(one, log_p, labels, self.weight, MEAN, ignore, total)
+        found: Tensor = ops._log_softmax_backward_data(slope, log_p, 1, log_p.dtype)
+        return found
+
+    def _shifted(self, logits: Tensor) -> Tensor:
+        return logits if self.offset is None else logits + self.offset
+
+
+def logit_gradient(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function that maps logits (B, C) and labels to dL / dlogits: the loss's own ``gradient``, or autograd's."""
+
+    def by_autograd(logits: Tensor, labels: Tensor) -> Tensor:
+        logits = logits.detach().requires_grad_()
+        return torch.autograd.grad(loss(logits, labels), logits)[0]
+
+    own: Callable[[Tensor, Tensor], Tensor] = getattr(loss, "gradient", by_autograd)
+    return own
