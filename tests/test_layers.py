@@ -126,7 +126,8 @@ def test_files_are_short():
     "path",
     [
         "tunebench.training.fine_tune", "tunebench.training.limited", "tunebench.training.minibatches",
-        "tunebench.training.Loss", "tunebench.training.Optimiser", "tunebench.training.sgd", "tunebench.models.ModelSpec", "tunebench.models.mlp",
+        "tunebench.training.Loss", "tunebench.training.Optimiser", "tunebench.training.sgd",
+        "tunebench.models.ModelSpec", "tunebench.models.mlp",
         "tunebench.report.frame", "tunebench.report.render", "tunebench.leaderboard.build",
         "tunebench.testing.TunerConformance", "tunebench.testing.small_task", "tunebench.datasets.DatasetSource",
         "tunebench.gate.compare", "tunebench_synapse.evaluate",
