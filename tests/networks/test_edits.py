@@ -9,7 +9,7 @@ from tunebench.networks.activations import activations, forward
 from tunebench.networks.edits import EditedModel, ShiftedModel, check_edit, edited_logits, fold
 from tunebench.networks.models import mlp
 from tunebench.networks.sites import survey
-from tunebench.networks.training import linear_stack
+from tunebench.networks.stacks import linear_stack
 
 CLASSES = 6
 X = torch.randn(50, 3, 4, generator=torch.Generator().manual_seed(1))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
 from tunebench.networks.sites import Anatomy, Reader, Site, Watch, first_float, survey
-from tunebench.networks.training import linear_stack
+from tunebench.networks.stacks import linear_stack
 from tunebench.tuner import LogitEdit, TuningTask
 
 

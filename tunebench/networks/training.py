@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class Optimiser:
 
     def stepper(self, parameters: Iterable[nn.Parameter], *, fused: bool = False) -> Callable[[], None]:
         """The function that takes one step along the parameters' gradients: torch's optimiser and schedule."""
-        options = {"lr": self.lr, "weight_decay": self.weight_decay, "fused": fused}
+        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay, "fused": fused}
         optimizer: torch.optim.Optimizer
         if self.name == "adamw":
             optimizer = torch.optim.AdamW(parameters, **options)
