@@ -6,7 +6,7 @@ import types
 import pytest
 
 from tunebench import PluginError, Tuner, UsageError, hookimpl, plugins
-from tunebench.plugins import PluginFile, load_registry, match_names
+from tunebench.plugins import PluginFile, load_registry
 
 TEN_LINES = b'''
 from tunebench import LogitEdit, Tuner
@@ -172,12 +172,12 @@ def test_a_plugin_file_that_is_not_there(tmp_path):
         PluginFile.read(tmp_path / "none.py")
 
 
-def test_globs_select_tuners():
+def test_globs_select_tuners(registry_of):
     """Patterns add up, sorted; one without a match is an unknown name."""
-    known = ["original", "sj", "sj-k3", "smvt-sj"]
-    assert match_names("tuner", ["s*", "sj"], known) == ["sj", "sj-k3", "smvt-sj"]
+    registry = registry_of({"all": offering("all", *map(named, ("original", "sj", "sj-k3", "smvt-sj")))})
+    assert registry.select(["s*", "sj"]) == ["sj", "sj-k3", "smvt-sj"]
     with pytest.raises(UsageError, match="unknown tuner 'orignal'; did you mean original"):
-        match_names("tuner", ["sj", "orignal"], known)
+        registry.select(["sj", "orignal"])
 
 
 def test_the_bundled_families_use_the_same_door():

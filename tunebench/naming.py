@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from urllib.parse import quote, unquote
 
 from tunebench.errors import UsageError
@@ -16,6 +17,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(choices)}"
     return UsageError(f"unknown {kind} {name!r}; {hint}")
+
+
+def match_names(patterns: Iterable[str], known: Iterable[str], unknown: Callable[[str], UsageError]) -> list[str]:
+    """Known names that match any glob pattern, sorted; raises ``unknown(pattern)`` for one without a match."""
+    names = sorted(known)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        hits = [name for name in names if fnmatchcase(name, pattern)]
+        if not hits:
+            raise unknown(pattern)
+        chosen.update(hits)
+    return sorted(chosen)
 
 
 def path_part(name: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ import pluggy
 
 from tunebench import hookspecs
 from tunebench.errors import PluginError, UsageError
-from tunebench.naming import unknown_name
+from tunebench.naming import match_names, unknown_name
+from tunebench.source import Loader, contained, imported_beside
+from tunebench.source import PluginFile as PluginFile
 from tunebench.tuner import Tuner
 
 ENTRY_POINTS = "tunebench"
@@ -29,19 +31,13 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
-class PluginFile:
-    """A ``--plugin`` file by value, so that workers rebuild the registry without the file system."""
+class Refused:
+    """A class of a plugin file that is no tuner, though it has a tuner's name."""
 
     name: str
-    source: bytes
-
-    @classmethod
-    def read(cls, path: Path) -> PluginFile:
-        """Read ``path``; UsageError when that is not possible."""
-        try:
-            return cls(path.name, path.read_bytes())
-        except OSError as exc:
-            raise UsageError(f"--plugin {path}: {exc.strerror or exc}") from exc
+    why: str
+    quiet: bool = False
+    """Whether only somebody who asks for it is told."""
 
 
 @dataclass
@@ -51,6 +47,8 @@ class Registry:
     manager: pluggy.PluginManager
     problems: dict[str, str] = field(default_factory=dict)
     """Plugin name -> one line about why it, or one of its hooks, is not used."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Tuner name -> one line about why it is not used."""
     _owners: dict[str, str] = field(default_factory=dict)
 
     def offered(self, hook: str) -> list[tuple[str, Any]]:
@@ -58,19 +56,39 @@ class Registry:
         found = []
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
-                found += [(impl.plugin_name, item) for item in impl.function()]
+                with contained():
+                    found += [(impl.plugin_name, item) for item in impl.function()]
             except (Exception, SystemExit) as exc:
-                self.problems[impl.plugin_name] = f"{hook}() failed: {one_line(exc)}"
+                self.report(impl.plugin_name, f"{hook}() failed: {one_line(exc)}")
+        return found
+
+    def report(self, plugin: str, problem: str) -> None:
+        """Note a problem of a plugin, after those that it has already."""
+        known = self.problems.get(plugin)
+        if problem not in (known or "").split("; "):
+            self.problems[plugin] = f"{known}; {problem}" if known else problem
+
+    def offered_tuners(self) -> list[tuple[str, Any]]:
+        """(plugin name, object) for what is offered as a tuner, good or not; classes that are none are noted."""
+        found = []
+        for plugin, item in self.offered("tunebench_tuners"):
+            if not isinstance(item, Refused):
+                found.append((plugin, item))
+                continue
+            self.refused[item.name] = f"{plugin}: {item.why}"
+            if not item.quiet:
+                self.report(plugin, item.why)
         return found
 
     @cached_property
     def tuners(self) -> dict[str, Tuner]:
         """All tuners, sorted by name; PluginError when two plugins use one name."""
         found: dict[str, Tuner] = {}
-        for plugin, tuner in self.offered("tunebench_tuners"):
+        for plugin, tuner in self.offered_tuners():
             fault = tuner_fault(tuner)
             if fault:
-                self.problems[plugin] = fault
+                self.refused[str(getattr(tuner, "name", ""))] = f"{plugin}: {fault}"
+                self.report(plugin, fault)
                 continue
             if tuner.name in found:
                 raise PluginError(
@@ -82,17 +100,35 @@ class Registry:
 
     def named(self, hook: str) -> dict[str, Any]:
         """What plugins offer through ``hook`` (data sets or models), by name."""
-        return {item.name: item for _, item in self.offered(hook)}
+        return {item.name: item for _, item in self.offered_by_name(hook)}
+
+    def offered_by_name(self, hook: str) -> list[tuple[str, Any]]:
+        """(plugin name, object) for all that ``hook`` gives and that has a name; what has none is a problem."""
+        found = []
+        for plugin, item in self.offered(hook):
+            if isinstance(getattr(item, "name", None), str) and item.name:
+                found.append((plugin, item))
+            else:
+                self.report(plugin, f"{hook}() returned {type(item).__name__}, which has no name")
+        return found
 
     def tuner(self, name: str) -> Tuner:
-        """The tuner called ``name``; UsageError with the nearest names when there is none."""
+        """The tuner called ``name``; UsageError, with the nearest names or the reason, when there is none."""
         if name not in self.tuners:
-            raise unknown_name("tuner", name, self.tuners)
+            raise self.unknown(name)
         return self.tuners[name]
+
+    def unknown(self, name: str) -> UsageError:
+        """The error for a tuner that there is not: refused, mistyped, or in a plugin that did not load."""
+        if name in self.refused:
+            return UsageError(f"tuner {name!r} is not used: {self.refused[name]}")
+        broken = "; ".join(f"plugin {plugin!r} is not used: {why}" for plugin, why in self.problems.items())
+        error = unknown_name("tuner", name, self.tuners)
+        return UsageError(f"{error}; {broken}") if broken else error
 
     def select(self, patterns: Iterable[str]) -> list[str]:
         """Names of the tuners that match any of the glob ``patterns``, sorted; each pattern has to match."""
-        return match_names("tuner", patterns, self.tuners)
+        return match_names(patterns, self.tuners, self.unknown)
 
     def plugin_of(self, tuner: str) -> str:
         """Name of the plugin that defines ``tuner``."""
@@ -104,14 +140,21 @@ class Registry:
 
         Where the plugin only passes on a tuner of another package, both count.
         """
-        plugin = self.manager.get_plugin(self.plugin_of(tuner))
-        modules = {id(module): module for module in (module_that_holds(plugin), module_that_holds(self.tuner(tuner)))}
+        return self.digest_of(self.plugin_of(tuner), type(self.tuner(tuner)).__module__)
+
+    def digest_of(self, plugin: str, *names: str) -> str:
+        """Content of the code of ``plugin``, and of the modules ``names`` that define what it offers, as hex sha256."""
+        found = [module_that_holds(self.manager.get_plugin(plugin)), *(sys.modules[name] for name in names)]
+        modules = {id(module): module for module in found}
         return hashlib.sha256("".join(map(code_digest, modules.values())).encode()).hexdigest()
 
     def owners(self, tuner: str, model: str) -> tuple[str, ...]:
         """Names of the plugins that a cell needs: whose tuner, and whose model where it is not a bundled one."""
-        models = [plugin for plugin, spec in self.offered("tunebench_models") if spec.name == model]
-        return tuple(dict.fromkeys([self.plugin_of(tuner), *models]))
+        return tuple(dict.fromkeys([self.plugin_of(tuner), *self.owners_of("tunebench_models", model)]))
+
+    def owners_of(self, hook: str, name: str) -> tuple[str, ...]:
+        """Names of the plugins that offer ``name`` through ``hook``; none where it is a bundled one."""
+        return tuple(plugin for plugin, item in self.offered_by_name(hook) if item.name == name)
 
 
 @cache
@@ -141,7 +184,7 @@ def load_registry(
     for file in files:
         if only is not None and file.name not in only:
             continue
-        fault = register(manager, file.name, partial(module_of, file))
+        fault = register(manager, file.name, file.load)
         if fault:
             raise PluginError(f"--plugin {file.name}: {fault}")
     return registry
@@ -150,7 +193,8 @@ def load_registry(
 def register(manager: pluggy.PluginManager, name: str, load: Callable[[], Any]) -> str | None:
     """Load one plugin and check its hooks at once; returns what is wrong, or None."""
     try:
-        plugin = load()
+        with contained():
+            plugin = load()
         if manager.get_name(plugin):
             return None
         if isinstance(plugin, types.ModuleType) and not any(
@@ -167,7 +211,10 @@ def register(manager: pluggy.PluginManager, name: str, load: Callable[[], Any]) 
 
 
 def adopt_tuners(module: types.ModuleType) -> None:
-    """Give a module without hooks one: the ten-line plugin is a Tuner subclass and nothing else."""
+    """Give a module without hooks one: the ten-line plugin is a Tuner subclass and nothing else.
+
+    A class without a name is a base of others and is left out.
+    """
     classes = [
         item
         for item in vars(module).values()
@@ -175,27 +222,26 @@ def adopt_tuners(module: types.ModuleType) -> None:
     ]
     if not classes:
         raise PluginError("defines neither a Tuner nor a tunebench hook")
+    named = [cls for cls in classes if cls.name]
+    if not named:
+        raise PluginError(f"{', '.join(cls.__name__ for cls in classes)} has no name; write: name = 'my-tuner'")
 
     @hookspecs.hookimpl
-    def tunebench_tuners() -> list[Tuner]:
-        return [cls() for cls in classes]
+    def tunebench_tuners() -> list[Tuner | Refused]:
+        return [made(cls) for cls in named]
 
     module.tunebench_tuners = tunebench_tuners  # type: ignore[attr-defined]
 
 
-def module_of(file: PluginFile) -> types.ModuleType:
-    """Execute a plugin file as a module of its own."""
-    name = f"tunebench_file_{hashlib.sha256(file.source).hexdigest()[:12]}"
-    module = types.ModuleType(name)
-    module.__file__ = file.name
-    module.__dict__["__tunebench_source__"] = file.source
-    sys.modules[name] = module
+def made(cls: type[Tuner]) -> Tuner | Refused:
+    """An instance of a tuner's class, or why there is none."""
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        return Refused(cls.name, f"{cls.__name__} is abstract, it does not define {missing}", quiet=True)
     try:
-        exec(compile(file.source, file.name, "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        return cls()
+    except (Exception, SystemExit) as exc:
+        return Refused(cls.name, f"{cls.__name__}() failed: {one_line(exc)}")
 
 
 def tuner_fault(tuner: Any) -> str | None:
@@ -213,38 +259,28 @@ def summary_of(tuner: Tuner) -> str:
     return text.partition("\n")[0].replace("`", "").strip()
 
 
-def match_names(kind: str, patterns: Iterable[str], known: Mapping[str, Any] | Iterable[str]) -> list[str]:
-    """Known names that match any glob pattern, sorted; UsageError for a pattern without a match."""
-    names = sorted(known)
-    chosen: set[str] = set()
-    for pattern in patterns:
-        hits = [name for name in names if fnmatchcase(name, pattern)]
-        if not hits:
-            raise unknown_name(kind, pattern, names)
-        chosen.update(hits)
-    return sorted(chosen)
-
-
 def module_that_holds(item: Any) -> types.ModuleType:
     """A module itself, or the one that defines an object's class."""
     return item if isinstance(item, types.ModuleType) else sys.modules[type(item).__module__]
 
 
 def code_digest(module: types.ModuleType) -> str:
-    """Hex sha256 over the content of a module's whole top-level package, or of its one file."""
-    source = getattr(module, "__tunebench_source__", None)
-    if source is not None:
-        return hashlib.sha256(source).hexdigest()
+    """Hex sha256 over the content of a module's whole top-level package, or of its one file and its siblings."""
+    loader = getattr(module.__spec__, "loader", None)
+    if isinstance(loader, Loader):
+        return loader.package.content.digest
     top = importlib.util.find_spec(module.__name__.partition(".")[0])
     digest = hashlib.sha256()
     if top is not None and top.origin:
         origin = Path(top.origin)
-        package = bool(top.submodule_search_locations)
-        for path in sorted(origin.parent.rglob("*")) if package else [origin]:
-            name = path.relative_to(origin.parent)
-            made = any(part == "__pycache__" or part.startswith(".") for part in name.parts)
-            if path.is_file() and not made:
-                digest.update(str(name).encode() + b"\0" + path.read_bytes() + b"\0")
+        if top.submodule_search_locations:
+            names = (path.relative_to(origin.parent) for path in origin.parent.rglob("*") if path.is_file())
+            made = ("__pycache__", ".")
+            files = [name for name in names if not any(part.startswith(made) for part in name.parts)]
+        else:
+            files = [Path(origin.name), *map(Path, imported_beside(origin.read_bytes(), origin.parent))]
+        for name in sorted(files):
+            digest.update(str(name).encode() + b"\0" + (origin.parent / name).read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -51,7 +51,7 @@ def tuners_of(what: str) -> list[Tuner]:
         return [registry.tuner(name) for name in registry.select([what])]
     file = PluginFile.read(Path(what))
     registry = load_registry([file], entry_points=False)
-    offered = [item for _, item in registry.offered("tunebench_tuners")]
+    offered = [item for _, item in registry.offered_tuners()]
     for problem in registry.problems.values():
         raise PluginError(f"{what}: {problem}")
     wrong = [type(item).__name__ for item in offered if not isinstance(item, Tuner)]

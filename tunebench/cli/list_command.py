@@ -33,7 +33,11 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
         },
         "models": {name: "-".join(map(str, widths)) for name, widths in PAPER_WIDTHS.items()}
         | dict.fromkeys(registry.named("tunebench_models"), "plugin")
-        | {"mlp:W1-W2-...": "any hidden widths"},
+        | {
+            "mlp:W1-W2-...": "any hidden widths",
+            "torchvision:NAME": "any of its classifiers, fitted to the data",
+            "FILE.py:NAME": "class, function or instance of torch.nn.Module, or a ModelSpec",
+        },
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
     }
     chosen = {kind: found[kind]} if kind else found

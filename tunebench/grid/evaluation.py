@@ -19,11 +19,11 @@ from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import anatomy_of, edited_logits, fold
-from tunebench.networks.models import ModelSpec, find_model
+from tunebench.networks.models import ModelSpec, find_model, offered_models
 from tunebench.networks.originals import data_folder, ensure_original, materialise
 from tunebench.networks.sites import survey
 from tunebench.plugins import Registry, load_registry
-from tunebench.results.cells import Cell, Job, cell_inputs, differences
+from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.results.records import Damaged, check_record, printable
@@ -43,7 +43,7 @@ def run_cell(job: Job) -> Record:
     try:
         registry = load_registry(job.plugins, only=job.owners)
         check_inputs(job, registry)
-        result = evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job.cell))
+        result = evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job))
         record = record_of(job, origin, result)
         check_output(record, job)
     except InvalidOutput as exc:
@@ -97,7 +97,7 @@ def make_ready(job: Job) -> None:
         if dataset.checksum != key.data:
             raise DataError(f"{key.dataset} on {platform.node()} is not the data set of the run; copy the same files")
         materialise(dataset)
-    ensure_original(key, model_of(registry, job.cell))
+    ensure_original(key, model_of(registry, job))
 
 
 def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
@@ -221,9 +221,9 @@ def cost_of(task: TuningTask, candidate: Candidate) -> Any:
     return cost_of_module(finished(task, candidate), x)
 
 
-def model_of(registry: Registry, cell: Cell) -> ModelSpec:
+def model_of(registry: Registry, job: Job) -> ModelSpec:
     """The network of a cell."""
-    return find_model(cell.model, registry.named("tunebench_models").values())
+    return find_model(job.cell.model, offered_models(registry).values(), job.network)
 
 
 def failure(status: str, reason: str) -> Record:

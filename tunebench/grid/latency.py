@@ -34,9 +34,7 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     registry = load_registry(job.plugins, only=job.owners)
-    task = load_task(
-        job.original, model_of(registry, job.cell), job.cell.targets, job.cell.tuner, torch.device(job.device)
-    )
+    task = load_task(job.original, model_of(registry, job), job.cell.targets, job.cell.tuner, torch.device(job.device))
     torch.manual_seed(task.seed)
     chosen = record["points"]["plain"][str(job.options.budget)]
     model = rebuilt(task, registry.tuner(job.cell.tuner), chosen)

@@ -13,12 +13,13 @@ from tunebench.errors import UsageError
 from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_targets
 from tunebench.networks import originals
-from tunebench.networks.models import ModelSpec, find_model
+from tunebench.networks.models import ModelSpec, find_model, offered_models
 from tunebench.networks.originals import OriginalKey
-from tunebench.plugins import PluginFile, Registry, load_registry
+from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs
 from tunebench.results.store import Store
 from tunebench.selection.selector import SearchOptions
+from tunebench.source import PluginFile
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     """Resolve every name of ``suite``; UsageError or DataError for what does not exist."""
     registry = load_registry(options.plugins)
     tuners = registry.select(suite.tuners)
-    extra = registry.named("tunebench_models").values()
+    extra = offered_models(registry).values()
     models = {name: find_model(name, extra) for name in suite.models}
     sources = registry.named("tunebench_datasets")
     datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
@@ -112,6 +113,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
                         owners[tuner, model],
                         options.device,
                         options.place,
+                        plan.models[model].file,
                     )
 
 

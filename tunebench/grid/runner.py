@@ -22,11 +22,12 @@ from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
 from tunebench.networks import originals
-from tunebench.networks.models import find_model
+from tunebench.networks.models import find_model, offered_models
 from tunebench.networks.originals import OriginalKey
-from tunebench.plugins import PluginFile, load_registry
+from tunebench.plugins import load_registry
 from tunebench.results.cells import FAILURES, Cell, Job, differences
 from tunebench.results.store import Damaged, Store, set_aside
+from tunebench.source import PluginFile
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
 from tunebench.workers.engines import Engine, LocalEngine
@@ -96,7 +97,12 @@ def train_originals(
     if missing:
         observer.stage("originals", len(missing))
         todo = deque(
-            (key, options.plugins, 1 + i % engine.workers if observer.interactive else None)
+            (
+                key,
+                options.plugins,
+                plan.models[key.model].file,
+                1 + i % engine.workers if observer.interactive else None,
+            )
             for i, key in enumerate(missing)
         )
         for (key, *_), future in in_flight(engine, train_one, lambda: todo.popleft() if todo else None, None):
@@ -111,12 +117,12 @@ def train_originals(
     return {key: originals.ensure_original(key, plan.models[key.model]) for key in keys}
 
 
-def train_one(work: tuple[OriginalKey, tuple[PluginFile, ...], int | None]) -> None:
+def train_one(work: tuple[OriginalKey, tuple[PluginFile, ...], PluginFile | None, int | None]) -> None:
     """Worker's side of `train_originals`; the last item is the terminal line of its progress bar."""
-    key, plugins, line = work
+    key, plugins, file, line = work
     torch.set_num_threads(1)
-    extra = load_registry(plugins).named("tunebench_models").values()
-    originals.ensure_original(key, find_model(key.model, extra), line=line)
+    extra = offered_models(load_registry(plugins)).values()
+    originals.ensure_original(key, find_model(key.model, extra, file), line=line)
 
 
 def run_cells(

@@ -1,32 +1,25 @@
-"""Networks by name: ``model1``, ``model2``, ``mlp:W1-W2-...`` and whatever plugins add (docs/methods.md, section 1)."""
+"""Networks by name: ``model1``, ``model2``, ``mlp:W1-W2-...``, plugins' and the user's (docs/methods.md, section 1)."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 from torch import nn
 
 from tunebench.errors import UsageError
 from tunebench.naming import unknown_name
+from tunebench.networks.catalog import from_file, from_torchvision
+from tunebench.networks.spec import ModelSpec as ModelSpec
+from tunebench.plugins import Registry
+from tunebench.source import PluginFile
 
 PAPER_WIDTHS = {"model1": (100, 64), "model2": (128, 96, 64)}
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A network that can be built for any data set.
-
-    ``build(shape, classes)`` takes the shape of one input, channels first, and returns an untrained module that maps
-    (N, *shape) float32 to logits (N, classes). Its hidden units are the (N, H) outputs of its `torch.nn.ReLU`
-    modules.
-    """
-
-    name: str
-    build: Callable[[tuple[int, ...], int], nn.Module]
+LIBRARIES = ("torch", "torchvision")
+"""Where a plugin may take a network from whose code is no part of a key: too large to read, known by its version."""
 
 
 def mlp(widths: Iterable[int], shape: tuple[int, ...], classes: int) -> nn.Sequential:
@@ -38,16 +31,38 @@ def mlp(widths: Iterable[int], shape: tuple[int, ...], classes: int) -> nn.Seque
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 
 
-def find_model(name: str, extra: Iterable[ModelSpec] = ()) -> ModelSpec:
-    """The network called ``name``; UsageError with the nearest names when there is none."""
+def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | None = None) -> ModelSpec:
+    """The network called ``name``: bundled, of a plugin, ``torchvision:NAME`` or ``FILE.py:NAME``.
+
+    ``file`` is the content of FILE.py where that has been read already. UsageError with the nearest names when there
+    is none.
+    """
     plugins = {spec.name: spec for spec in extra}
     if name in plugins:
         return plugins[name]
+    if ".py:" in name or name.endswith(".py"):
+        return from_file(name, file)
+    if name.startswith("torchvision:"):
+        return from_torchvision(name)
     widths = PAPER_WIDTHS.get(name)
     if name.startswith("mlp:"):
         if not re.fullmatch(r"mlp:[1-9]\d*(-[1-9]\d*)*", name):
             raise UsageError(f"model {name!r}: write the hidden widths as in mlp:100-64")
         widths = tuple(int(width) for width in name.removeprefix("mlp:").split("-"))
     if widths is None:
-        raise unknown_name("model", name, [*PAPER_WIDTHS, *plugins, "mlp:100-64"])
+        known = [*PAPER_WIDTHS, *plugins, "mlp:100-64", "torchvision:resnet18", "FILE.py:NAME"]
+        raise unknown_name("model", name, known)
     return ModelSpec(name, lambda shape, classes: mlp(widths, shape, classes))
+
+
+def offered_models(registry: Registry) -> dict[str, ModelSpec]:
+    """The networks of all plugins by name, each with the digest of its code."""
+    found = {}
+    for plugin, spec in registry.offered_by_name("tunebench_models"):
+        if isinstance(spec, ModelSpec):
+            module = getattr(spec.build, "__module__", None) or "torch"
+            own = [] if module.partition(".")[0] in LIBRARIES else [module]
+            found[spec.name] = replace(spec, code=registry.digest_of(plugin, *own))
+        else:
+            registry.report(plugin, f"tunebench_models() returned {type(spec).__name__}, not a ModelSpec")
+    return found

@@ -17,8 +17,8 @@ from tunebench.naming import path_part
 if TYPE_CHECKING:
     from tunebench.datasets import Place
     from tunebench.networks.originals import OriginalKey
-    from tunebench.plugins import PluginFile
     from tunebench.selection.selector import SearchOptions
+    from tunebench.source import PluginFile
 
 Inputs = dict[str, Any]
 
@@ -68,6 +68,8 @@ class Job:
     device: str = "cpu"
     place: Place | None = None
     """Where another machine may find the data."""
+    network: PluginFile | None = None
+    """The user's file that the network comes from, if it comes from one."""
 
     @cached_property
     def key(self) -> str:
