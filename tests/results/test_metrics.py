@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tunebench.results.metrics import (
+    count,
     dot_rv,
     f1_score,
     macro_accuracy,
@@ -26,22 +27,23 @@ PUBLISHED_AFTER = np.array([81.40, 96.90, 79.40, 89.80, 80.40, 94.40, 71.60, 95.
 
 def test_accuracies_by_hand():
     """Recall per class, TA, OA and its macro form are what counting on fingers gives."""
-    assert per_class_accuracy(LABELS, AFTER, 3).tolist() == [2 / 4, 1 / 2, 3 / 4]
-    assert target_accuracy(LABELS, AFTER, [2]) == 3 / 4
-    assert target_accuracy(LABELS, AFTER, [0, 1]) == 3 / 6
-    assert overall_accuracy(LABELS, AFTER) == 6 / 10
-    assert macro_accuracy(LABELS, AFTER, 3) == pytest.approx((0.5 + 0.5 + 0.75) / 3)
+    counts = count(LABELS, AFTER, 3)
+    assert per_class_accuracy(counts).tolist() == [2 / 4, 1 / 2, 3 / 4]
+    assert target_accuracy(counts, [2]) == 3 / 4
+    assert target_accuracy(counts, [0, 1]) == 3 / 6
+    assert overall_accuracy(counts) == 6 / 10
+    assert macro_accuracy(counts) == pytest.approx((0.5 + 0.5 + 0.75) / 3)
 
 
 def test_precision_counts_what_was_claimed():
     """Precision divides by the predictions of the target; it is 0, not NaN, when there are none."""
-    assert target_precision(LABELS, AFTER, [2]) == 3 / 5
-    assert target_precision(LABELS, np.zeros(10, dtype=int), [2]) == 0.0
+    assert target_precision(count(LABELS, AFTER, 3), [2]) == 3 / 5
+    assert target_precision(count(LABELS, np.zeros(10, dtype=int), 3), [2]) == 0.0
 
 
 def test_precision_of_two_targets_asks_for_the_right_one():
     """A sample of one target that is taken for the other counts as wrong."""
-    assert target_precision(np.array([0, 1, 2]), np.array([0, 0, 1]), [0, 1]) == 1 / 3
+    assert target_precision(count(np.array([0, 1, 2]), np.array([0, 0, 1]), 3), [0, 1]) == 1 / 3
 
 
 def test_f1_is_the_harmonic_mean():
@@ -83,6 +85,6 @@ def test_operating_point_by_hand():
 def test_a_class_without_samples_is_left_out():
     """A class that test does not hold has no accuracy: it enters neither the macro mean nor the worst class."""
     point = operating_point(LABELS, AFTER, BEFORE, [2], 4)
-    assert np.isnan(per_class_accuracy(LABELS, AFTER, 4)[3])
+    assert np.isnan(per_class_accuracy(count(LABELS, AFTER, 4))[3])
     assert point["oa_macro"] == pytest.approx(1.75 / 3)
     assert point["worst_class"] == 0

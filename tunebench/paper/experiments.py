@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tunebench.boards.leaderboard import read_records
 from tunebench.datasets import Place, open_dataset
 from tunebench.errors import DataError
@@ -19,7 +17,7 @@ from tunebench.grid.plan import RunOptions
 from tunebench.grid.suite import PROTOCOLS, Suite
 from tunebench.naming import path_part, unknown_name
 from tunebench.paper.published import dataset_names
-from tunebench.results.metrics import per_class_accuracy
+from tunebench.results.metrics import count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
 from tunebench.results.store import Store
 
@@ -178,4 +176,4 @@ def run_of(record: dict[str, Any], times: dict[str, Any]) -> Run:
 
 def accuracies(labels: Any, predictions: Any, classes: int) -> list[float]:
     """Recall of every class as plain floats; the paper's data sets have samples of each in test."""
-    return [float(share) for share in np.asarray(per_class_accuracy(labels, predictions, classes))]
+    return [float(share) for share in per_class_accuracy(count(labels, predictions, classes))]

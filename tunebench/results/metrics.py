@@ -1,19 +1,38 @@
-"""What a tuned classifier is judged by: pure functions of integer arrays, no torch (docs/methods.md, section 5).
+"""What a tuned classifier is judged by: pure functions of counts, no torch (docs/methods.md, section 5).
 
-``labels`` and ``predictions`` are (N,) integer arrays, ``targets`` the classes to raise, C the number of classes.
-All results are fractions in [0, 1].
+``targets`` are the classes to raise, C is the number of classes. All results but counts are fractions in [0, 1].
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.integer]
 Floats = NDArray[np.float64]
+
+
+class Counts(NamedTuple):
+    """What every metric of one network on one test set follows from; arrays (C,) of integers."""
+
+    totals: Ints
+    """Samples of each class."""
+    hits: Ints
+    """Those of them that are classified right."""
+    claimed: Ints
+    """Samples, of whatever class, that are taken for it."""
+
+
+def count(labels: Ints, predictions: Ints, classes: int) -> Counts:
+    """The counts of ``predictions`` (N,) against ``labels`` (N,)."""
+    return Counts(
+        np.bincount(labels, minlength=classes),
+        np.bincount(labels[labels == predictions], minlength=classes),
+        np.bincount(predictions, minlength=classes),
+    )
 
 
 class OperatingPoint(TypedDict):
@@ -30,39 +49,33 @@ class OperatingPoint(TypedDict):
     worst_recall: float
 
 
-def per_class_accuracy(labels: Ints, predictions: Ints, classes: int) -> Floats:
+def per_class_accuracy(counts: Counts) -> Floats:
     """Recall of every class, (C,); NaN for a class without samples."""
-    totals = np.bincount(labels, minlength=classes)
-    hits = np.bincount(labels[labels == predictions], minlength=classes)
     with np.errstate(invalid="ignore"):
-        return hits / totals
+        return counts.hits / counts.totals
 
 
-def among(values: Ints, targets: Sequence[int]) -> NDArray[np.bool_]:
-    """Which of ``values`` (N,) are a target; faster than `numpy.isin` for the few targets there are."""
-    return np.asarray(np.logical_or.reduce([values == target for target in targets]))
-
-
-def target_accuracy(labels: Ints, predictions: Ints, targets: Sequence[int]) -> float:
+def target_accuracy(counts: Counts, targets: Sequence[int]) -> float:
     """TA: recall over the samples of the target classes, TP / (TP + FN) (Xu & Wang 2026, equation 3)."""
-    mine = among(labels, targets)
-    return float(np.mean(predictions[mine] == labels[mine]))
+    mine = list(targets)
+    return int(counts.hits[mine].sum()) / int(counts.totals[mine].sum())
 
 
-def overall_accuracy(labels: Ints, predictions: Ints) -> float:
+def overall_accuracy(counts: Counts) -> float:
     """OA, micro: share of all samples classified right."""
-    return float(np.mean(labels == predictions))
+    return int(counts.hits.sum()) / int(counts.totals.sum())
 
 
-def macro_accuracy(labels: Ints, predictions: Ints, classes: int) -> float:
+def macro_accuracy(counts: Counts) -> float:
     """OA, macro: mean of the per-class accuracies (Xu & Wang 2026, equation 4)."""
-    return float(np.nanmean(per_class_accuracy(labels, predictions, classes)))
+    return float(np.nanmean(per_class_accuracy(counts)))
 
 
-def target_precision(labels: Ints, predictions: Ints, targets: Sequence[int]) -> float:
+def target_precision(counts: Counts, targets: Sequence[int]) -> float:
     """Share of the samples predicted as a target that are of that very class; 0 if there are none."""
-    claimed = among(predictions, targets)
-    return float(np.mean(predictions[claimed] == labels[claimed])) if claimed.any() else 0.0
+    mine = list(targets)
+    claimed = int(counts.claimed[mine].sum())
+    return int(counts.hits[mine].sum()) / claimed if claimed else 0.0
 
 
 def f1_score(precision: float, recall: float) -> float:
@@ -76,7 +89,8 @@ def dot_rv(before: Floats, after: Floats, targets: Sequence[int]) -> tuple[float
     S_d holds the non-target classes whose accuracy fell; DOT-RV is the mean squared fall over S_d, 0 if it is empty
     (Xu & Wang 2026, table 5 gives 5.2e-6).
     """
-    falls = np.delete(before - after, list(targets))
+    falls = before - after
+    falls[list(targets)] = 0.0
     falls = falls[falls > 0]
     return (float(np.mean(falls**2)), len(falls)) if len(falls) else (0.0, 0)
 
@@ -84,17 +98,20 @@ def dot_rv(before: Floats, after: Floats, targets: Sequence[int]) -> tuple[float
 def operating_point(
     labels: Ints, predictions: Ints, original: Ints, targets: Sequence[int], classes: int
 ) -> OperatingPoint:
-    """All metrics of ``predictions``, with ``original`` (N,) the untuned network's predictions."""
-    before = per_class_accuracy(labels, original, classes)
-    after = per_class_accuracy(labels, predictions, classes)
-    ta = target_accuracy(labels, predictions, targets)
-    precision = target_precision(labels, predictions, targets)
+    """All metrics of ``predictions`` (N,), with ``original`` (N,) the untuned network's predictions."""
+    return point_of(count(labels, predictions, classes), count(labels, original, classes), targets)
+
+
+def point_of(tuned: Counts, original: Counts, targets: Sequence[int]) -> OperatingPoint:
+    """All metrics of a tuned network against its original."""
+    before, after = per_class_accuracy(original), per_class_accuracy(tuned)
+    ta, precision = target_accuracy(tuned, targets), target_precision(tuned, targets)
     rv, fell = dot_rv(before, after, targets)
     worst = int(np.nanargmin(after))
     return {
         "ta": ta,
-        "oa": overall_accuracy(labels, predictions),
-        "oa_macro": float(np.nanmean(after)),  # `macro_accuracy`, from what is at hand
+        "oa": overall_accuracy(tuned),
+        "oa_macro": macro_accuracy(tuned),
         "precision": precision,
         "f1": f1_score(precision, ta),
         "dot_rv": rv,

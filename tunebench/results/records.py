@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from tunebench.results.cells import STATUSES, Cell, key_of
-from tunebench.results.metrics import Ints, operating_point
+from tunebench.results.metrics import Ints, OperatingPoint, count, point_of
 from tunebench.results.predictions import unpack
 from tunebench.selection.budgets import BUDGETS
 
@@ -137,10 +138,10 @@ SHARE = number(0, 1)
 COUNT = integer(0)
 SECONDS = number(0, 1e9)
 PARAMS = table(NAME, scalar)
-METRICS = fields(
-    ta=SHARE, oa=SHARE, oa_macro=SHARE, precision=SHARE, f1=SHARE, dot_rv=SHARE, worst_recall=SHARE, fell=COUNT,
-    worst_class=COUNT,
-)  # fmt: skip
+METRICS: dict[str, Check] = {
+    **dict.fromkeys(("ta", "oa", "oa_macro", "precision", "f1", "dot_rv", "worst_recall"), SHARE),
+    **dict.fromkeys(("fell", "worst_class"), COUNT),
+}
 COSTS = fields(**dict.fromkeys(("params", "flops", "params_paper", "params_stored", "flops_stored"), COUNT))
 POINT = fields(
     trial=COUNT,
@@ -149,7 +150,7 @@ POINT = fields(
     scale=optional(number(-1e300, 1e300)),
     shift=number(-1e300, 1e300),
     valid=fields(hits=COUNT, correct=COUNT, lost=COUNT, gained=COUNT),
-    test=METRICS,
+    test=fields(**METRICS),
     cost=COSTS,
     predictions=text(),
 )
@@ -164,7 +165,7 @@ ANY = fields(
 )
 OK = fields(
     classes=integer(2, 2**16),
-    original=METRICS,
+    original=fields(**METRICS, valid=listing(COUNT)),
     labels=text(),
     predictions=text(),
     points=fields(plain=table(NAME, POINT), shifted=table(NAME, POINT)),
@@ -237,7 +238,8 @@ def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
         present = np.bincount(labels, minlength=classes)
         if len(present) > classes or not all(target < classes and present[target] for target in cell.targets):
             raise Damaged("record.labels lack the target or name a class that there is not")
-        compare(record["original"], labels, original, original, cell.targets, classes)
+        before = count(labels, original, classes)
+        compare(record["original"], point_of(before, before, cell.targets))
         seen: dict[str, Mapping[str, Any]] = {}
         for variant, points in record["points"].items():
             if not budgets <= points.keys():
@@ -245,7 +247,7 @@ def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
             for point in points.values():
                 if seen.get(point["predictions"]) != point["test"]:
                     tuned = classified(point["predictions"], original, classes)
-                    compare(point["test"], labels, tuned, original, cell.targets, classes)
+                    compare(point["test"], point_of(count(labels, tuned, classes), before, cell.targets))
                     seen[point["predictions"]] = point["test"]
     except ValueError as exc:
         raise Damaged(str(exc)) from exc
@@ -259,34 +261,34 @@ def classified(packed: str, reference: Ints, classes: int) -> Ints:
     return predictions
 
 
-def compare(
-    found: Mapping[str, Any], labels: Ints, predictions: Ints, original: Ints, targets: Sequence[int], classes: int
-) -> None:
+def compare(found: Mapping[str, Any], expected: OperatingPoint) -> None:
     """`Damaged` unless the metrics ``found`` in a file are those of its predictions."""
-    for name, value in operating_point(labels, predictions, original, targets, classes).items():
+    for name, value in expected.items():
         if name not in found or not abs(found[name] - value) <= CLOSE:
             raise Damaged(f"{name} does not follow from the predictions")
 
 
-def plain(value: Any, depth: int = 0) -> None:
-    """`Damaged` unless ``value`` is JSON of moderate depth, its numbers finite and its texts printable."""
-    if depth > DEPTH:
-        raise Damaged(f"is nested more than {DEPTH} deep")
-    if isinstance(value, dict):
-        for name, item in value.items():
-            plain(name, depth + 1)
-            plain(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            plain(item, depth + 1)
-    elif isinstance(value, str):
-        if CONTROL.search(value):
+def plain(value: Any) -> None:
+    """`Damaged` unless ``value`` is JSON of moderate depth, its numbers finite and its texts printable.
+
+    Level by level and kind by kind: a record holds a thousand values, a board half a million.
+    """
+    level = [value]
+    for _ in range(DEPTH + 1):
+        kinds: dict[type, list[Any]] = {}
+        for item in level:
+            kinds.setdefault(type(item), []).append(item)
+        if CONTROL.search("".join(kinds.get(str, ()))):
             raise Damaged("holds a text with control characters")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
+        if not all(map(math.isfinite, kinds.get(float, ()))):
             raise Damaged("holds a number that is not finite")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise Damaged("holds a number that is too large")
+        if any(abs(number) > LARGEST for number in kinds.get(int, ())):
+            raise Damaged("holds a number that is too large")
+        objects, lists = kinds.get(dict, ()), kinds.get(list, ())
+        level = [*itertools.chain(*objects, *(item.values() for item in objects), *lists)]
+        if not level:
+            return
+    raise Damaged(f"is nested more than {DEPTH} deep")
 
 
 def printable(value: str) -> str:
