@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ def flag(value: Any, name: str) -> None:
         raise Damaged(f"{name} is neither true nor false")
 
 
-def fields(**checks: Check) -> Check:
-    """An object with at least these fields."""
+def fields(later: Mapping[str, Check] = MappingProxyType({}), /, **checks: Check) -> Check:
+    """An object with at least these fields; those in ``later`` came with a later version and may be missing."""
 
     def check(value: Any, name: str) -> None:
         if not isinstance(value, dict):
@@ -90,6 +91,8 @@ def fields(**checks: Check) -> Check:
             if field not in value:
                 raise Damaged(f"{name} lacks {field!r}")
             inner(value[field], f"{name}.{field}")
+        for field in later.keys() & value.keys():
+            later[field](value[field], f"{name}.{field}")
 
     return check
 
@@ -142,7 +145,9 @@ METRICS: dict[str, Check] = {
     **dict.fromkeys(("ta", "oa", "oa_macro", "precision", "f1", "dot_rv", "worst_recall"), SHARE),
     **dict.fromkeys(("fell", "worst_class"), COUNT),
 }
-COSTS = fields(**dict.fromkeys(("params", "flops", "params_paper", "params_stored", "flops_stored"), COUNT))
+COSTS = fields(
+    {"bytes": COUNT}, **dict.fromkeys(("params", "flops", "params_paper", "params_stored", "flops_stored"), COUNT)
+)
 POINT = fields(
     trial=COUNT,
     fell_back=flag,
