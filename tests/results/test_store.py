@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tunebench import StoreError
 from tunebench.boards import leaderboard
 from tunebench.results.cells import key_of
-from tunebench.results.records import Damaged
+from tunebench.results.shapes import Damaged
 from tunebench.results.store import SCHEMA, Store, read_json
 
 SHAPELESS = {"provenance", "options", "inputs", "reason"}

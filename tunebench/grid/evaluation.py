@@ -26,7 +26,8 @@ from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
-from tunebench.results.records import Damaged, check_record, printable
+from tunebench.results.records import check_record
+from tunebench.results.shapes import Damaged, printable
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import Candidate
 from tunebench.tuner import LogitEdit, Tuner, TuningTask

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunebench.errors import StoreError, UsageError
 from tunebench.results.cells import FAILURES, Cell, differences, inputs_of
-from tunebench.results.records import Damaged
+from tunebench.results.shapes import Damaged
 from tunebench.results.store import Store
 
 VARYING = frozenset({"tune_seconds", "provenance"})

@@ -19,8 +19,8 @@ import psutil
 from tunebench.errors import StoreError
 from tunebench.naming import name_of
 from tunebench.results.cells import Cell
-from tunebench.results.records import Damaged as Damaged
 from tunebench.results.records import check_lock, check_record, check_times
+from tunebench.results.shapes import Damaged as Damaged
 
 SCHEMA = 2
 """Raise it when the shape of a file changes; older files are set aside and computed again."""
