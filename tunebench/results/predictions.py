@@ -59,7 +59,7 @@ def decode(text: str) -> bytes:
     words = groups @ 85.0 ** np.arange(4, -1, -1)  # exact: five digits stay below 2**33
     if not (words < 2**32).all():
         raise ValueError("predictions are not base 85")
-    raw = words.astype(">u4").tobytes()
+    raw: bytes = words.astype(">u4").tobytes()
     return raw[: len(raw) - missing]
 
 
