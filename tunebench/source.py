@@ -235,6 +235,7 @@ def contained() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     settings = torch_settings()
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        multiprocessing.set_start_method(None, force=True)  # else it could not be set inside
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(0)
         try:

@@ -15,11 +15,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from tunebench.datasets import Place, open_dataset
-from tunebench.grid import plan, runner
+from tunebench.grid import plan, preparation
 from tunebench.grid.suite import Suite
 from tunebench.networks.models import find_model
 from tunebench.networks.originals import materialise
-from tunebench.workers.engines import LocalEngine
+from tunebench.workers.engines import LocalEngine, in_flight
 
 STEPS, SEEDS = 3000, 4
 
@@ -49,11 +49,12 @@ def test_four_seeds_against_a_dataloader(benchmark, tmp_path):
     made = plan.make_plan(suite, options)
     for dataset in made.datasets.values():
         materialise(dataset)
-    todo = deque((replace(key, recipe=replace(key.recipe, steps=STEPS)), (), None) for key in made.originals())
+    origin = preparation.origin_of(made, made.models["model1"], options)
+    todo = deque((replace(key, recipe=replace(key.recipe, steps=STEPS)), origin, None) for key in made.originals())
     engine = LocalEngine(2)
     engine.submit(len, (), None).result()  # the server has started
     start = time.perf_counter()
-    done = runner.in_flight(engine, runner.train_one, lambda: todo.popleft() if todo else None, None)
+    done = in_flight(engine, preparation.train_one, lambda: todo.popleft() if todo else None, None)
     assert [future.result() for _, future in done] == [None] * SEEDS
     ours = time.perf_counter() - start
     engine.close()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from digits import make_task
+from safetensors.torch import load_file, save_file
 
 from tunebench import StoreError, UsageError
 from tunebench.datasets import Place, open_dataset
@@ -51,6 +52,54 @@ def test_a_cached_original_is_the_trained_one(key, digits):
     assert sum(record["valid_totals"]) == len(data.y) // 3
     both = torch.cat([tables["train_rows"], tables["valid_rows"]])
     assert both.sort().values.tolist() == list(range(len(data.y)))
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("hidden_valid", lambda t: t[:-1]),
+        ("hidden_train", lambda t: t[:, :-1]),
+        ("logits_train", lambda t: t.long()),
+        ("train_rows", lambda t: t[:-1]),
+        ("layer_of", lambda t: t.float()),
+    ],
+)
+def test_a_damaged_original_is_noticed_and_trained_anew(key, table, change):
+    """Tables that do not fit together are refused where they are used, and made again by the next run."""
+    ensure_original(key, SPEC)
+    path = key.folder / "activations.safetensors"
+    whole = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    save_file({**whole, table: change(whole[table]).contiguous()}, path)
+    with pytest.raises(StoreError, match="cannot be used"):
+        load_original(key, SPEC)
+    ensure_original(key, SPEC)
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in load_original(key, SPEC)[1].items())
+
+
+def test_damaged_data_are_written_again(key, digits):
+    """So is a data set in the cache whose labels are cut; the original is not trained for that."""
+    ensure_original(key, SPEC)
+    before = (key.folder / "model.safetensors").stat().st_mtime_ns
+    path = originals.data_folder(digits.checksum) / "train.safetensors"
+    whole = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    save_file({**whole, "y": whole["y"][:-1].clone()}, path)
+    with pytest.raises(StoreError, match=r"train\.safetensors does not hold inputs and labels that fit"):
+        load_original(key, SPEC)
+    originals.materialise(digits)
+    ensure_original(key, SPEC)
+    assert torch.equal(load_split(digits.checksum, "train").y, whole["y"])
+    assert (key.folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_code_is_refused(key, digits):
+    """A worker whose network was built by other code than the run's does not mix its weights with it."""
+    ours = replace(SPEC, code="a")
+    other = original_key(digits, ours, BRIEF, "holdout", 0)
+    assert other.folder != key.folder
+    ensure_original(other, ours)
+    load_original(other, ours)
+    with pytest.raises(UsageError, match="the code of network 'mlp:12-8' is not what the run began with"):
+        load_original(other, replace(SPEC, code="b"))
 
 
 def test_the_paper_protocol_trains_on_all_of_train(key, digits):

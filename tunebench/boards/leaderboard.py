@@ -13,7 +13,7 @@ import numpy as np
 from tunebench.boards.comparison import Block, Row, compare, place_of
 from tunebench.boards.statistics import area, rank_test
 from tunebench.errors import StoreError
-from tunebench.results.cells import STATUSES, Cell, differences, inputs_of
+from tunebench.results.cells import STATUSES, Cell, differences, inputs_of, place_parts
 from tunebench.results.store import Damaged, Store
 from tunebench.selection.budgets import BUDGETS
 
@@ -167,7 +167,7 @@ def measured_times(store: Store, cell: Cell) -> Row | None:
 
 def planned_blocks(lock: Row) -> list[Block]:
     """Every data set x model x target of the run."""
-    return [(*place.rsplit("/", 1), target) for place, targets in lock["targets"].items() for target in targets]
+    return [(*place_parts(place), target) for place, targets in lock["targets"].items() for target in targets]
 
 
 def full(row: Row) -> bool:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunebench.datasets import Dataset, Place, open_dataset
 from tunebench.errors import UsageError
+from tunebench.grid.observer import Silent
+from tunebench.grid.preparation import architectures
 from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_targets
 from tunebench.networks import originals
 from tunebench.networks.models import ModelSpec, find_model, offered_models
 from tunebench.networks.originals import OriginalKey
 from tunebench.plugins import Registry, load_registry
-from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs
+from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs, place_name
 from tunebench.results.store import Store
 from tunebench.selection.selector import SearchOptions
 from tunebench.source import PluginFile
+from tunebench.workers.engines import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ class Plan:
     datasets: dict[str, Dataset]
     models: dict[str, ModelSpec]
     tuners: list[str]
+    architectures: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What keys say of a network for a data set, where it was looked at in a worker."""
+    unbuilt: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why a network cannot be built for a data set."""
+    failures: dict[OriginalKey, str] = field(default_factory=dict)
+    """Why there is no original."""
 
     def options(self) -> SearchOptions:
         """What each search may spend."""
@@ -70,8 +80,9 @@ class Plan:
                 self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
             )
             for spec in self.models.values():
+                seen = self.architectures.get((dataset.name, spec.name))
                 for seed in range(self.suite.seeds):
-                    yield originals.original_key(dataset, spec, recipe, protocol, seed)  # type: ignore[arg-type]
+                    yield originals.original_key(dataset, spec, recipe, protocol, seed, seen)  # type: ignore[arg-type]
 
 
 def make_plan(suite: Suite, options: RunOptions) -> Plan:
@@ -84,9 +95,9 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
     for dataset in datasets.values():
         check_targets(suite.targets, dataset.classes, dataset.name)
-    plan = Plan(suite, registry, datasets, models, tuners)
-    list(plan.originals())  # refuses a recipe that was never published for a data set
-    return plan
+    for dataset in datasets.values():  # refuses a recipe that was never published for a data set
+        originals.find_recipe(suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size)
+    return Plan(suite, registry, datasets, models, tuners)
 
 
 def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: RunOptions) -> Iterator[Job]:
@@ -95,13 +106,14 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
     digests = {name: plan.registry.digest(name) for name in plan.tuners}
     owners = {(tuner, model): plan.registry.owners(tuner, model) for tuner in plan.tuners for model in plan.models}
     by_place: dict[tuple[str, str], list[OriginalKey]] = {}
-    for key in records:
+    for key in (*records, *plan.failures):
         by_place.setdefault((key.dataset, key.model), []).append(key)
     for (dataset, model), keys in by_place.items():
         place = f"{dataset} {model}"
-        for target in resolve_targets(plan.suite.targets, [records[key] for key in keys], place):
+        known = [records[key] for key in keys if key in records] or [unknown_original(plan.datasets[dataset].classes)]
+        for target in resolve_targets(plan.suite.targets, known, place):
             for tuner in plan.tuners:
-                for key in keys:
+                for key in sorted(keys, key=lambda key: key.seed):
                     cell = Cell(dataset, model, target, tuner, key.seed)
                     inputs = cell_inputs(cell, key, search, digests[tuner])
                     yield Job(
@@ -117,11 +129,16 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
                     )
 
 
+def unknown_original(classes: int) -> dict[str, Any]:
+    """Stands for originals that there are not: no class is weaker than another, so that the first ones are named."""
+    return {"valid_hits": [0] * classes, "valid_totals": [1] * classes}
+
+
 def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
     """Write down the suite with its targets, tuners and data resolved."""
     targets: dict[str, list[str]] = {}
     for job in jobs:
-        seen = targets.setdefault(f"{job.cell.dataset}/{job.cell.model}", [])
+        seen = targets.setdefault(place_name(job.cell.dataset, job.cell.model), [])
         if job.cell.target not in seen:
             seen.append(job.cell.target)
     store.write_lock(
@@ -139,6 +156,8 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
 def describe(suite: Suite, options: RunOptions) -> str:
     """The grid of ``suite`` and a rough estimate, without training or writing anything."""
     plan = make_plan(suite, options)
+    with closing(LocalEngine(options.jobs)) as engine:
+        architectures(plan, engine, Silent(), options)
     keys = list(plan.originals())
     missing = [key for key in keys if not key.folder.is_dir()]
     steps = sum(key.recipe.steps or 20_000 for key in missing)

@@ -5,32 +5,25 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any
-
-import torch
-from pebble import ProcessExpired
+from collections.abc import Sequence
+from contextlib import closing
 
 from tunebench.errors import StoreError, UsageError
 from tunebench.grid import suite as suites
-from tunebench.grid.evaluation import Record, failure, make_ready, ready, run_cell
+from tunebench.grid.evaluation import Record, failure, make_ready, ready, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
 from tunebench.grid.outcomes import RETRIES, given_up, outcome
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
+from tunebench.grid.preparation import architectures, train_originals
+from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
-from tunebench.networks import originals
-from tunebench.networks.models import find_model, offered_models
-from tunebench.networks.originals import OriginalKey
-from tunebench.plugins import load_registry
 from tunebench.results.cells import FAILURES, Cell, Job, differences
 from tunebench.results.store import Damaged, Store, set_aside
-from tunebench.source import PluginFile
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
-from tunebench.workers.engines import Engine, LocalEngine
+from tunebench.workers.engines import Engine, LocalEngine, in_flight
 
 
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
@@ -38,24 +31,24 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
     observer = observer or Silent()
     store = Store(options.out)
     check_protocol(store, suite, observer)
-    plan = make_plan(suite, options)
-    for plugin, problem in plan.registry.problems.items():
-        observer.warn(f"plugin {plugin!r} is not used: {problem}")
-    store.prepare()
     memory = options.memory or isolation.fair_share(options.jobs)
     local = LocalEngine(options.jobs, memory if options.device == "cpu" else None)
-    engine = open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))
     timeout = suites.seconds_of(suite.timeout)
-    try:
-        records = train_originals(plan, local, observer, options)
-        jobs = list(make_jobs(plan, records, options))
-        lock(store, plan, jobs)
-        counts = run_cells(jobs, store, engine, observer, options, timeout)
-        time_cells(jobs, store, local, observer, options, timeout)
-    finally:
-        engine.close()
-        local.close()
-    return counts
+    with closing(local):
+        plan = make_plan(suite, options)
+        architectures(plan, local, observer, options)
+        for plugin, problem in plan.registry.problems.items():
+            observer.warn(f"plugin {plugin!r} is not used: {problem}")
+        store.prepare()
+        with closing(open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))) as engine:
+            records = train_originals(plan, local, observer, options)
+            jobs = list(make_jobs(plan, records, options))
+            lock(store, plan, jobs)
+            counts = Counter(record_failures(jobs, plan, store, options, observer))
+            jobs = [job for job in jobs if job.original in records]
+            counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
+            time_cells(jobs, store, local, observer, options, timeout)
+    return dict(counts)
 
 
 def check_protocol(store: Store, suite: Suite, observer: Observer) -> None:
@@ -72,57 +65,20 @@ def check_protocol(store: Store, suite: Suite, observer: Observer) -> None:
         )
 
 
-def in_flight(
-    engine: Engine, function: Callable[[Any], Any], take: Callable[[], Any], timeout: float | None
-) -> Iterator[tuple[Any, Future[Any]]]:
-    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done."""
-    pending: dict[Future[Any], Any] = {}
-    while True:
-        while len(pending) < engine.workers and (argument := take()) is not None:
-            pending[engine.submit(function, argument, timeout)] = argument
-        if not pending:
-            return
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            yield pending.pop(future), future
-
-
-def train_originals(
-    plan: Plan, engine: Engine, observer: Observer, options: RunOptions
-) -> dict[OriginalKey, dict[str, Any]]:
-    """Train what is not cached, side by side; returns the record of every original."""
-    for dataset in plan.datasets.values():
-        originals.materialise(dataset)
-    keys = list(plan.originals())
-    missing = [key for key in keys if not key.folder.is_dir()]
-    if missing:
-        observer.stage("originals", len(missing))
-        todo = deque(
-            (
-                key,
-                options.plugins,
-                plan.models[key.model].file,
-                1 + i % engine.workers if observer.interactive else None,
-            )
-            for i, key in enumerate(missing)
-        )
-        for (key, *_), future in in_flight(engine, train_one, lambda: todo.popleft() if todo else None, None):
-            try:
-                future.result()
-            except ProcessExpired as exc:
-                how = isolation.how_it_ended(exc.exitcode)
-                raise StoreError(
-                    f"the original of {key.dataset} {key.model} seed {key.seed} could not be trained: {how}; run again"
-                ) from exc
-            observer.step(f"{key.dataset} {key.model} seed {key.seed}")
-    return {key: originals.ensure_original(key, plan.models[key.model]) for key in keys}
-
-
-def train_one(work: tuple[OriginalKey, tuple[PluginFile, ...], PluginFile | None, int | None]) -> None:
-    """Worker's side of `train_originals`; the last item is the terminal line of its progress bar."""
-    key, plugins, file, line = work
-    torch.set_num_threads(1)
-    extra = offered_models(load_registry(plugins)).values()
-    originals.ensure_original(key, find_model(key.model, extra, file), line=line)
+def record_failures(
+    jobs: Sequence[Job], plan: Plan, store: Store, options: RunOptions, observer: Observer
+) -> dict[str, int]:
+    """Write down the cells whose network cannot be built or trained, unless they came out well before."""
+    counts: Counter[str] = Counter()
+    for job in jobs:
+        if job.original in plan.failures:
+            status, _ = verdict(job, store, options, observer)
+            if status is None or status in FAILURES:
+                record = record_of(job, provenance(job), failure("error", plan.failures[job.original]))
+                store.put("cells", job.cell, record | {"stage": "original"})
+                status = "error"
+            counts[status] += 1
+    return dict(counts)
 
 
 def run_cells(
@@ -196,6 +152,8 @@ def verdict(job: Job, store: Store, options: RunOptions, observer: Observer) -> 
         return None, "; ".join(differences(record["inputs"], job.inputs))
     if options.no_cache:
         return None, "--no-cache"
+    if record.get("stage") == "original":
+        return None, "its original could not be trained before"
     if options.retry_failed and status in FAILURES:
         return None, f"{status} before, --retry-failed"
     return status, f"{status}, computed from the same inputs"

@@ -5,23 +5,27 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from tunebench.datasets import Dataset, Samples, holdout
 from tunebench.datasets.splits import stratified
-from tunebench.errors import UsageError
+from tunebench.errors import StoreError, UsageError
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations, forward
+from tunebench.networks.architecture import architecture_of
 from tunebench.networks.cache import cache_root, cached_folder
+from tunebench.networks.integrity import data_fault, header, original_fault
 from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
@@ -80,20 +84,33 @@ class OriginalKey:
         return cache_root() / "originals" / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def original_key(dataset: Dataset, model: ModelSpec, recipe: Recipe, protocol: Protocol, seed: int) -> OriginalKey:
-    """The key of one original; building the network once gives its architecture."""
-    architecture = repr(built(model, dataset.shape, dataset.classes))
+def original_key(
+    dataset: Dataset,
+    model: ModelSpec,
+    recipe: Recipe,
+    protocol: Protocol,
+    seed: int,
+    architecture: str | None = None,
+) -> OriginalKey:
+    """The key of one original; None for the ``architecture``: the network is built here and now to see it."""
+    if architecture is None:
+        architecture = architecture_of(model, built(model, dataset.shape, dataset.classes))
     return OriginalKey(dataset.checksum, dataset.name, model.name, architecture, recipe, protocol, seed)
 
 
 def materialise(dataset: Dataset) -> Path:
-    """Normalised train and test tensors as safetensors in the cache, apart from each other; returns the folder."""
+    """Normalised train and test tensors as safetensors in the cache, apart from each other; returns the folder.
+
+    What is damaged there is written again.
+    """
 
     def build(folder: Path) -> None:
         for split, samples in (("train", dataset.train()), ("test", dataset.test())):
             save_file({"x": samples.x.contiguous(), "y": samples.y}, folder / f"{split}.safetensors")
 
-    return cached_folder(data_folder(dataset.checksum), build)
+    folder = data_folder(dataset.checksum)
+    discard(folder, lambda: data_fault(folder))
+    return cached_folder(folder, build)
 
 
 def data_folder(checksum: str) -> Path:
@@ -107,13 +124,41 @@ def load_split(checksum: str, split: Literal["train", "test"]) -> Samples:
     return Samples(tensors["x"], tensors["y"])
 
 
+def fault_of(key: OriginalKey) -> str | None:
+    """What is wrong with the cached original of ``key``, or None; that it is not there is a fault too."""
+    if not key.folder.is_dir():
+        return "it is not there"
+    data = data_folder(key.data)
+    if data_fault(data):  # of the data, which `materialise` mends; the original may be as good as ever
+        return None
+    train, test = (header(data / f"{split}.safetensors")["y"][1][0] for split in ("train", "test"))
+    return original_fault(key.folder, train, test if key.protocol == "paper" else None)
+
+
+def discard(folder: Path, fault: Callable[[], str | None]) -> None:
+    """Remove a folder of the cache that has a fault, unless somebody else has mended it meanwhile."""
+    if folder.is_dir() and fault():
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if folder.is_dir() and fault():
+                shutil.rmtree(folder)
+
+
 def ensure_original(key: OriginalKey, spec: ModelSpec, *, line: int | None = None) -> dict[str, Any]:
-    """Train the original of ``key`` unless it is cached; returns its record (see `train_original`).
+    """Train the original of ``key`` unless it is cached, whole; returns its record (see `train_original`).
 
     ``line`` is the terminal line, counted from the current one, for a progress bar over the steps; None for no bar.
     """
-    folder = cached_folder(key.folder, lambda scratch: train_original(key, spec, scratch, line))
-    record: dict[str, Any] = json.loads((folder / "original.json").read_text())
+    discard(key.folder, lambda: fault_of(key))
+    cached_folder(key.folder, lambda scratch: train_original(key, spec, scratch, line))
+    return original_record(key)
+
+
+def original_record(key: OriginalKey) -> dict[str, Any]:
+    """The record of a cached original (see `train_original`); StoreError when it is not there."""
+    try:
+        record: dict[str, Any] = json.loads((key.folder / "original.json").read_text())
+    except (OSError, ValueError) as exc:
+        raise StoreError(f"the original in {key.folder} is gone, or was never whole; run again") from exc
     return record
 
 
@@ -193,9 +238,17 @@ def bar(batches: Iterable[Any], total: int, label: str, line: int | None) -> Ite
 
 
 def load_original(key: OriginalKey, spec: ModelSpec) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The trained network in eval mode and its memory-mapped tables (see `train_original`)."""
+    """The trained network in eval mode and its memory-mapped tables (see `train_original`).
+
+    StoreError when what the cache holds is damaged.
+    """
+    fault = fault_of(key) or data_fault(data_folder(key.data))
+    if fault:
+        raise StoreError(f"the original in {key.folder} cannot be used: {fault}; run again, and it is made anew")
     data = load_split(key.data, "train")
     with torch.random.fork_rng(devices=[]):
         model = built(spec, tuple(data.x.shape[1:]), int(data.y.max()) + 1)
+    if spec.code is not None and architecture_of(spec, model) != key.architecture:
+        raise UsageError(f"the code of network {key.model!r} is not what the run began with; use that, or run again")
     load_model(model, key.folder / "model.safetensors")
     return model.eval(), load_file(key.folder / "activations.safetensors")

@@ -96,11 +96,22 @@ def library_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("torch", "numpy", "optuna")}
 
 
+def place_name(dataset: str, model: str) -> str:
+    """Data set and model in one name, for `place_parts` to take apart: either may be a path."""
+    return f"{dataset}/{model.replace('%', '%25').replace('/', '%2F')}"
+
+
+def place_parts(place: str) -> tuple[str, str]:
+    """Data set and model of a `place_name`."""
+    dataset, _, model = place.rpartition("/")
+    return dataset, model.replace("%2F", "/").replace("%25", "%")
+
+
 def common_inputs(jobs: Iterable[Job]) -> Inputs:
     """What the inputs of all cells of a run have in common, by original and tuner, for `inputs_of` to take apart."""
     common: Inputs = {"originals": {}, "code": {}, "rest": {}}
     for job in jobs:
-        place = f"{job.cell.dataset}/{job.cell.model}"
+        place = place_name(job.cell.dataset, job.cell.model)
         common["originals"][place] = {k: v for k, v in job.inputs["original"].items() if k != "seed"}
         common["code"][job.cell.tuner] = job.inputs["tuner"]
         common["rest"] = {k: v for k, v in job.inputs.items() if k not in ("cell", "original", "tuner")}
@@ -111,7 +122,7 @@ def inputs_of(cell: Cell, common: Inputs) -> Inputs:
     """The inputs that `common_inputs` of a run implies for ``cell``; KeyError for one that is not of the run."""
     return {
         "cell": asdict(cell),
-        "original": {**common["originals"][f"{cell.dataset}/{cell.model}"], "seed": cell.seed},
+        "original": {**common["originals"][place_name(cell.dataset, cell.model)], "seed": cell.seed},
         "tuner": common["code"][cell.tuner],
         **common["rest"],
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from typing import Any, Protocol
 
 import pebble
@@ -86,3 +86,17 @@ def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) 
         return function(argument)
     except SystemExit as exc:  # it would end the parent when the future is read
         raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
+
+
+def in_flight(
+    engine: Engine, function: Callable[[Any], Any], take: Callable[[], Any], timeout: float | None
+) -> Iterator[tuple[Any, Future[Any]]]:
+    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done."""
+    pending: dict[Future[Any], Any] = {}
+    while True:
+        while len(pending) < engine.workers and (argument := take()) is not None:
+            pending[engine.submit(function, argument, timeout)] = argument
+        if not pending:
+            return
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            yield pending.pop(future), future
