@@ -4,13 +4,15 @@ import csv
 import io
 import itertools
 import json
+import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from tunebench.boards.leaderboard import COLUMNS, build
-from tunebench.boards.tables import RENDERERS, render, write_files
+from tunebench.boards.tables import FILES, RENDERERS, render, write_files
 from tunebench.plugins import load_registry
 
 EVIL = "<script>alert(1)</script>|`x`[a](b)_%$#\n&"
@@ -83,28 +85,60 @@ def test_markdown_is_inert(evil):
 
 
 def test_html_is_inert(evil):
-    """Nothing but the report's own elements comes out of the page."""
+    """Nothing but the page's own elements comes out of it: no name adds a script, a link or a heading."""
 
-    found = set()
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: found.add(tag)
-    parser.feed(render(evil, "html"))
-    assert "script" not in found
-    assert {"h1", "h2", "table", "td"} <= found
+    def elements(board):
+        found = Counter()
+        parser = HTMLParser()
+        parser.handle_starttag = lambda tag, attributes: found.update([tag])
+        parser.feed(render(board, "html"))
+        return found
+
+    found = elements(evil)
+    assert found["script"] == elements(replace(evil, notes=["calm"]))["script"] == 3
+    assert found["td"] > len(evil.rows)
+    assert not found["a"]
+
+
+def test_latex_is_inert_and_complete(evil, board):
+    """Each table has a caption, a label and its package; names are escaped."""
+    text = render(board, "latex")
+    assert "booktabs" in text.splitlines()[0]
+    for part in (
+        "\\begin{table}",
+        "\\caption{digits model1, class",
+        "\\label{tab:digits-model1-class-",
+        "\\end{table}",
+    ):
+        assert text.count(part) == 1
+    assert max(len(line) for line in text.splitlines() if line.endswith("\\\\")) < 90
+    names = [line for line in render(evil, "latex").splitlines() if line.startswith(("\\caption", " "))]
+    assert not re.search(r"(?<!\\)[%$#&_](?! )", names[0])
 
 
 def test_a_row_without_a_result_shows_its_status(board):
     """Where there is no rank the status stands in its place, and no figure."""
-    rows = [{**dict.fromkeys(COLUMNS), "dataset": "d", "model": "m", "target": "1", "tuner": "t", "status": "timeout"}]
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS),
+            "dataset": "d",
+            "model": "m",
+            "target": "1",
+            "tuner": "t",
+            "status": "timeout",
+            "reason": "took longer",
+        }
+    ]
     text = render(replace(board, rows=rows), "table")
     assert "timeout" in text
+    assert "t: timeout: took longer" in text
     assert "None" not in text
     assert "nan" not in text
 
 
 def test_files_are_written(board, tmp_path):
-    """CSV, JSON and Markdown appear under their names with the rendered content."""
+    """CSV, JSON, Markdown and the page appear under their names with the rendered content."""
     write_files(board, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard.csv", "leaderboard.json", "leaderboard.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES.values())
     assert (tmp_path / "leaderboard.csv").read_text("utf-8") == render(board, "csv")
     assert (tmp_path / "leaderboard.md").read_text("utf-8") == render(board, "markdown")

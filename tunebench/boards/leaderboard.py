@@ -40,6 +40,10 @@ class Leaderboard:
     across: Row
     """Friedman's test over all blocks, see `tunebench.boards.statistics.rank_test`."""
     notes: list[str]
+    out: Path
+    """The run folder."""
+    lock: Row
+    """The resolved suite."""
 
 
 def build(out: Path) -> Leaderboard:
@@ -58,7 +62,7 @@ def build(out: Path) -> Leaderboard:
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
     notes += remarks(rows, suite)
-    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes)
+    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes, out, lock)
 
 
 def complete_blocks(out: Path) -> Iterator[tuple[Block, dict[str, list[Row]]]]:
@@ -277,6 +281,8 @@ def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
         notes.append("protocol: paper (selected on test): every figure is optimistic and none is held out")
     if suite["seeds"] == 1:
         notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
+    if suite["seeds"] == 2:
+        notes.append("two seeds: little tells luck from merit; intervals are wide, and a lead of points can be chance")
     by_status: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if not full(row) or row["status"] != "ok":

@@ -5,13 +5,17 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tabulate
 
+from tunebench.boards import page
 from tunebench.boards.advice import advise, summarise
+from tunebench.boards.chart_data import title
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.glossary import column, legend
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
 
 tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their own to fit 80 columns
 SCHEMA = 1
-SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted", "latency_ratio")
+FILES = {"csv": "leaderboard.csv", "json": "leaderboard.json", "markdown": "leaderboard.md", "html": "index.html"}
+"""What a run folder holds for readers, by format."""
+SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group", "ta_gain_shifted")
+CERTIFIED = ("ta_gain_certified",)
+LATEX = ("tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted")
 LONG = (
     "rank", "tuner", "ta", "interval", "ta_gain", "oa", "oa_gain", "over_budget", "group", "area", "ta_gain_shifted",
     "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "latency_ratio",
@@ -36,9 +44,9 @@ def render(board: Leaderboard, kind: str) -> str:
 
 
 def write_files(board: Leaderboard, out: Path) -> None:
-    """Write leaderboard.csv, .json and .md into ``out``."""
-    for kind, suffix in (("csv", "csv"), ("json", "json"), ("markdown", "md")):
-        write_text(out / f"leaderboard.{suffix}", render(board, kind))
+    """Write leaderboard.csv, .json and .md, and the page index.html, into ``out``."""
+    for kind, name in FILES.items():
+        write_text(out / name, render(board, kind))
 
 
 def as_csv(board: Leaderboard) -> str:
@@ -69,8 +77,17 @@ def as_json(board: Leaderboard) -> str:
 
 
 def as_table(board: Leaderboard) -> str:
-    """Short tables for an 80-column terminal, one per data set, model and target."""
-    return sections(board, SHORT, "simple", lambda title: f"{title}\n", str)
+    """Short tables for an 80-column terminal, one per data set, model and target, then what failed and why."""
+    certified = any(row.get("ta_gain_certified") is not None for row in board.rows)
+    body = sections(board, SHORT + CERTIFIED * certified, "simple", lambda name, table: f"{name}\n\n{table}\n", str)
+    failed = [f"{row['tuner']}: {row['status']}: {row['reason']}" for row in board.rows if row["reason"]]
+    words = (
+        f"TA: recall of the target class. OA: accuracy over all. OA budget: {board.budget:g} points. More: "
+        f"{FILES['html']}, tunebench explain WORD."
+    )
+    return (
+        "\n".join([body, *(textwrap.fill(line, 80) for line in [*dict.fromkeys(failed), *board.notes, words])]) + "\n"
+    )
 
 
 def summary_table(board: Leaderboard) -> str:
@@ -115,50 +132,51 @@ def advice_table(board: Leaderboard) -> str:
 
 def as_markdown(board: Leaderboard) -> str:
     """Full tables with a legend."""
-    body = sections(board, LONG, "github", lambda title: f"## {title}\n", escape_markdown)
+
+    def framed(name: str, table: str) -> str:
+        return f"## {escape_markdown(name)}\n\n{table}\n"
+
+    body = sections(board, LONG, "github", framed, escape_markdown)
+    notes = "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
     summary, advice = summary_table(board), advice_table(board)
     pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
     pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
     words = "\n".join(f"- {line}" for line in explained(LONG))
     head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
-    return f"{head}\n\n{pick}{body}\n## Columns\n\n{words}\n"
+    return f"{head}\n\n{pick}{body}{notes}\n## Columns\n\n{words}\n"
 
 
 def as_latex(board: Leaderboard) -> str:
-    """One booktabs tabular per data set, model and target."""
-    return sections(board, LONG[:9], "latex_booktabs", lambda title: f"% {title}\n", str)
+    """One booktabs table per data set, model and target, with caption and label, narrow enough for a column."""
 
+    def framed(title: str, table: str) -> str:
+        label = "-".join(re.findall("[a-z0-9]+", title.lower()))
+        seeds = board.lock["suite"]["seeds"]
+        return (
+            f"\\begin{{table}}[t]\n\\centering\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n"
+            f"\\caption{{{escape_latex(title)}: gains in percentage points on test over {seeds} seeds, OA budget "
+            f"{board.budget:g} points. {escape_latex(column('group').text)}}}\n"
+            f"\\label{{tab:{label}}}\n{table}\n\\end{{table}}\n"
+        )
 
-def as_html(board: Leaderboard) -> str:
-    """A page of its own; names from files are escaped."""
-    body = sections(board, LONG, "html", lambda title: f"<h2>{html.escape(title)}</h2>\n", str)
-    style = "body{font-family:sans-serif}table{border-collapse:collapse}td,th{padding:.2em .6em;text-align:right}"
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Leaderboard</title><style>{style}</style>\n'
-        f"<h1>Leaderboard</h1>\n<p>{html.escape(' '.join(explained(LONG)))}</p>\n{body}</html>\n"
-    )
+    notes = "".join(f"% {note}\n" for note in board.notes)
+    return f"% needs \\usepackage{{booktabs}}\n{notes}\n" + sections(board, LATEX, "latex_booktabs", framed, str)
 
 
 def sections(
     board: Leaderboard,
     columns: Sequence[str],
     tablefmt: str,
-    heading: Callable[[str], str],
+    framed: Callable[[str, str], str],
     escape: Callable[[str], str],
 ) -> str:
-    """One table per data set, model and target, then the remarks."""
+    """One table per data set, model and target, each with its title in a frame."""
     parts = []
-    for (dataset, model, target), rows in itertools.groupby(
-        board.rows, key=lambda row: (row["dataset"], row["model"], row["target"])
-    ):
-        title = f"{escape(dataset)} {escape(model)}, class {escape(target)}"
-        cells = [[shown(row, name, escape) for name in columns] for row in rows]
+    for place, group in itertools.groupby(board.rows, key=lambda row: (row["dataset"], row["model"], row["target"])):
+        rows = [[shown(row, name, escape) for name in columns] for row in group]
         headers = [column(name).heading for name in columns]
-        table = tabulate.tabulate(cells, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
-        parts.append(f"{heading(title)}\n{table}\n")
-    comment = {"html": ("<p>", "</p>"), "latex_booktabs": ("% ", "")}.get(tablefmt, ("", ""))
-    text = html.escape if tablefmt == "html" else escape
-    parts += [f"{comment[0]}{text(note)}{comment[1]}\n" for note in board.notes]
+        table = tabulate.tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))
+        parts.append(framed(title(*place), table))
     return "\n".join(parts)
 
 
@@ -198,11 +216,16 @@ def escape_markdown(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]|#" else sign for sign in text)
 
 
+def escape_latex(text: str) -> str:
+    """``text`` without any sign that LaTeX would act on."""
+    return "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in " ".join(text.split()))
+
+
 RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
     "table": as_table,
     "markdown": as_markdown,
     "csv": as_csv,
     "json": as_json,
     "latex": as_latex,
-    "html": as_html,
+    "html": page.render,
 }

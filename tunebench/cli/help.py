@@ -9,7 +9,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("tunebench check my_tuner.py", "tunebench check 'sj*'"),
     "explain": ("tunebench explain TA", "tunebench explain over_budget", "tunebench explain --budget"),
     "gate": ("tunebench gate OUT --baseline leaderboards/digits --fail-if ta:-0.5pt",),
-    "leaderboard": ("tunebench leaderboard OUT", "tunebench leaderboard OUT --format markdown"),
+    "leaderboard": (
+        "tunebench leaderboard OUT",
+        "tunebench leaderboard OUT --format html -o page.html",
+        "tunebench leaderboard OUT --plots plots",
+    ),
     "list": ("tunebench list tuners", "tunebench list --json"),
     "merge": ("tunebench merge part-1 part-2 -o whole",),
     "new": ("tunebench new my-tuner",),

@@ -37,14 +37,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` atomically: temporary file, fsync, rename."""
+    """Write ``text`` as UTF-8, see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically: temporary file, fsync, rename. StoreError when it cannot be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mine = f".{quote(socket.gethostname(), safe='')}-{os.getpid()}-"
         handle, scratch = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(scratch, 0o644)

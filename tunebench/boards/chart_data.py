@@ -1,0 +1,123 @@
+"""The rows behind every chart, for pages and files alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import pandas
+
+from tunebench.boards import details
+from tunebench.boards.leaderboard import Leaderboard
+
+ALL = "all blocks, mean"
+COSTS = ("latency_ratio", "params", "flops", "bytes", "tune_seconds")
+"""What a gain is held against; columns of a leaderboard."""
+LEADERS = 8
+"""Tuners of a block that get a colour of their own."""
+OTHERS = "other tuners"
+"""What the rest is called; no name of a tuner."""
+BLOCK = ["dataset", "model", "target"]
+
+
+def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
+    """The data of every chart: ``block`` (its title), ``variant``, ``tuner``, ``series``, figures; gains in points."""
+    by_class, taken, history = details.of_run(board.out, board.budget)
+    found = {
+        "curves": with_mean(curve_rows(board), ["tuner", "variant", "budget"]),
+        "costs": with_mean(cost_rows(board), ["tuner", "variant", "kind"]),
+        "classes": pandas.DataFrame(by_class),
+        "missed": pandas.DataFrame(taken),
+        "searches": pandas.DataFrame(history),
+    }
+    order = {row["tuner"]: place for place, row in reversed(list(enumerate(board.rows)))}
+    return {name: finished(table, leaders(found["curves"]), order) for name, table in found.items() if len(table)}
+
+
+def curve_rows(board: Leaderboard) -> pandas.DataFrame:
+    """Trade-off curves, in points and per cent."""
+    table = pandas.DataFrame(board.curves)
+    shares = ["ta_gain", "oa_loss", "over_budget"]
+    if len(table):
+        table[shares] *= 100
+    return table.drop(columns=["ta", "oa"], errors="ignore")
+
+
+def cost_rows(board: Leaderboard) -> pandas.DataFrame:
+    """One row per ranked tuner, variant and known cost."""
+    return pandas.DataFrame(
+        {name: row[name] for name in (*BLOCK, "tuner")}
+        | {"variant": variant, "kind": kind, "cost": row[kind]}
+        | {"ta_gain": 100 * row["ta_gain" + suffix], "oa_gain": 100 * row["oa_gain" + suffix]}
+        for row in board.rows
+        if row["rank"] is not None
+        for variant, suffix in variants_of(board).items()
+        if row.get("ta_gain" + suffix) is not None
+        for kind in COSTS
+        if row.get(kind) is not None
+    )
+
+
+def variants_of(board: Leaderboard) -> dict[str, str]:
+    """The variants that a board has, in its order, with the suffix of their columns."""
+    return {row["variant"]: "" if row["variant"] == "plain" else f"_{row['variant']}" for row in board.curves}
+
+
+def with_mean(table: pandas.DataFrame, keys: Sequence[str]) -> pandas.DataFrame:
+    """``table`` below the means over all blocks, of what is there in each of them, where there are several."""
+    if not len(table) or (blocks := len(table[BLOCK].drop_duplicates())) < 2:
+        return table
+    groups = table.drop(columns=BLOCK).groupby(list(keys), sort=False)
+    means = groups.mean()[groups.size() == blocks].reset_index()
+    return pandas.concat([means, table], ignore_index=True)
+
+
+def leaders(curves: pandas.DataFrame) -> set[tuple[str, str]]:
+    """Title of a block and tuner, of those with the highest mean TA gain over budgets and variants."""
+    if not len(curves):
+        return set()
+    means = curves.assign(block=titles(curves)).groupby(["block", "tuner"])["ta_gain"].mean().reset_index()
+    best = means.sort_values(["ta_gain", "tuner"], ascending=[False, True]).groupby("block").head(LEADERS)
+    return set(zip(best["block"], best["tuner"], strict=True))
+
+
+def finished(table: pandas.DataFrame, leading: set[tuple[str, str]], order: dict[str, int]) -> pandas.DataFrame:
+    """Blocks as titles, leaders marked, tuners in the order of the board, figures to a few digits."""
+    block = titles(table)
+    leader = pandas.Series([pair in leading for pair in zip(block, table["tuner"], strict=True)], index=table.index)
+    marked = table.assign(
+        block=block,
+        leader=leader,
+        series=table["tuner"].where(leader, OTHERS),
+        place=table["tuner"].map(order),
+    )
+    if "variant" not in marked:
+        marked["variant"] = "plain"
+    return marked.sort_values("place", kind="stable").drop(columns=[*BLOCK, "place"], errors="ignore").round(3)
+
+
+def titles(table: pandas.DataFrame) -> list[str]:
+    """The title of every row's block."""
+    if BLOCK[0] not in table:
+        return [ALL] * len(table)
+    rows = table[BLOCK].itertuples(index=False)
+    return [ALL if pandas.isna(dataset) else title(dataset, model, target) for dataset, model, target in rows]
+
+
+def title(dataset: str, model: str, target: str) -> str:
+    """How a page and a plot name a block."""
+    return f"{dataset} {model}, class {target}"
+
+
+def blocks_of(board: Leaderboard) -> list[str]:
+    """Titles of all blocks, the mean of all first where there are several."""
+    found = list(dict.fromkeys(title(*(row[name] for name in BLOCK)) for row in board.rows))
+    return [ALL, *found] if len(found) > 1 else found
+
+
+def split(table: pandas.DataFrame, by: Iterable[str]) -> dict[tuple[str, ...], pandas.DataFrame]:
+    """Parts of a table with equal values of ``by``, in order of appearance."""
+    groups: dict[tuple[str, ...], pandas.DataFrame] = defaultdict()
+    for key, part in table.groupby([name for name in by if name in table], sort=False):
+        groups[tuple(map(str, key))] = part
+    return groups

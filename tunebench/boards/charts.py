@@ -1,0 +1,122 @@
+"""Charts of a leaderboard as Vega-Lite, drawn alike by pages and by `tunebench.boards.plots`.
+
+Altair writes them. It was chosen because the script that draws them in a page is a fraction of plotly's, because every
+mark of its SVG carries a label for screen readers, and because vl-convert draws the same without a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+PALETTE = ("#d55e00", "#0080c8", "#009e73", "#cc79a7", "#b8860b", "#8a63d2", "#56b4e9", "#b04040")
+"""After Okabe & Ito (2008), darkened or lightened until each is legible on white and on near-black."""
+GREY = "#8c8c8c"
+MOST_FIGURES = 12
+"""Classes up to which a heat map has room for a figure in every cell."""
+
+
+def named() -> Any:
+    """The data, put in by whoever draws."""
+    import altair as alt
+
+    return alt.NamedData(name="rows")
+
+
+def number(field: str, title: str) -> Any:
+    """A figure in a tooltip."""
+    import altair as alt
+
+    return alt.Tooltip(f"{field}:Q", title=title, format=",.4~g")
+
+
+def series() -> Any:
+    """A colour for every leader, and one grey for the rest."""
+    import altair as alt
+
+    order = alt.EncodingSortField("leader", op="max", order="descending")
+    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=120)
+    return alt.Color("series:N", sort=order, legend=legend).scale(range=[*PALETTE, GREY])
+
+
+def curves() -> Any:
+    """TA gained against OA given up, a line per tuner and a point per OA budget."""
+    import altair as alt
+
+    return alt.Chart(named(), mark=alt.MarkDef("line", point={"size": 45}, strokeWidth=2)).encode(
+        x=alt.X("oa_loss:Q", title="OA given up on test, points").scale(zero=False),
+        y=alt.Y("ta_gain:Q", title="TA gained on test, points"),
+        detail="tuner:N",
+        order="budget:Q",
+        tooltip=[
+            "tuner:N",
+            number("budget", "OA budget"),
+            number("ta_gain", "TA gained"),
+            number("oa_loss", "OA given up"),
+            number("over_budget", "over budget, % of seeds"),
+        ],
+        color=series(),
+    )
+
+
+def costs() -> Any:
+    """TA gained against what it costs, a point per tuner; the data says which cost."""
+    import altair as alt
+
+    return alt.Chart(named(), mark=alt.MarkDef("point", size=90, filled=True)).encode(
+        x=alt.X("cost:Q", title=None).scale(zero=False),
+        y=alt.Y("ta_gain:Q", title="TA gained on test, points"),
+        tooltip=["tuner:N", number("cost", "cost"), number("ta_gain", "TA gained"), number("oa_gain", "OA gained")],
+        color=series(),
+    )
+
+
+def searches() -> Any:
+    """Target samples gained on validation by the best candidate so far, against the number of trials."""
+    import altair as alt
+
+    return alt.Chart(named(), mark=alt.MarkDef("line", interpolate="step-after", strokeWidth=2)).encode(
+        x=alt.X("trial:Q", title="trials"),
+        y=alt.Y("gained:Q", title="target samples gained on validation"),
+        detail="tuner:N",
+        tooltip=["tuner:N", "trial:Q", number("gained", "samples gained")],
+        color=series(),
+    )
+
+
+def classes() -> Any:
+    """Change of every class's recall, a line per tuner."""
+    return heat_map("change of recall, points", "+.1f", range=["#d98032", "#f2f0eb", "#5aa0d0"], domainMid=0)
+
+
+def missed() -> Any:
+    """What target samples are taken for, a line per tuner."""
+    return heat_map("% of target samples", ".1f", range=["#f2f0eb", "#d98032"])
+
+
+def heat_map(title: str, form: str, **scale: Any) -> Any:
+    """``value`` by tuner and class, as coloured cells; figures stand in them where there is room."""
+    import altair as alt
+
+    base = alt.Chart(named()).encode(
+        x=alt.X("class:O", title="class", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("tuner:N", title=None, sort=None),
+        tooltip=["tuner:N", "class:O", number("value", title)],
+    )
+    legend = alt.Legend(orient="bottom", title=title, gradientLength=200)
+    cells = base.mark_rect().encode(color=alt.Color("value:Q", scale=alt.Scale(**scale), legend=legend))
+    figure = alt.condition(f"datum.classes <= {MOST_FIGURES}", alt.Text("value:Q", format=form), alt.value(""))
+    counted = base.transform_joinaggregate(classes="distinct(class)")
+    return cells + counted.mark_text(fontSize=10, color="black").encode(text=figure)
+
+
+CHARTS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "curves": ("What it costs in accuracy: TA gained against OA given up", curves),
+    "costs": ("What it costs otherwise", costs),
+    "classes": ("Who pays: change of every class's recall", classes),
+    "missed": ("What target samples are taken for", missed),
+    "searches": ("How the searches went", searches),
+}
+"""Every chart with its title."""
+HEAT_MAPS = ("classes", "missed")
+"""Charts that grow with the number of tuners."""

@@ -1,0 +1,81 @@
+"""A leaderboard as one self-contained page: question and answer, table, charts, provenance."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from tunebench.boards import chart_data
+from tunebench.boards.advice import advise
+from tunebench.boards.charts import CHARTS, HEAT_MAPS
+from tunebench.boards.leaderboard import Leaderboard
+from tunebench.boards.page import table, words
+from tunebench.glossary import column, entries, legend
+from tunebench.networks.cache import cache_root, cached_folder
+
+
+def render(board: Leaderboard) -> str:
+    """The page as HTML; it asks for nothing from outside, and everything from files is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tunebench.boards.page", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {}  # the order of variants and costs is meant
+    data = chart_data.tables(board)
+    columns, first = table.columns_of(board.rows)
+    advice = advise(board.curves)
+    return environment.get_template("page.html").render(
+        name=board.lock["suite"]["name"],
+        question=words.question(board),
+        answer=words.answer(advice, board),
+        notes=board.notes,
+        advice=[words.told(row) for row in advice],
+        budget=f"{board.budget:g}",
+        columns=[table.heading(name, first) for name in columns],
+        rows=[table.line(row, columns, first) for row in board.rows],
+        legend=legend(columns),
+        charts=[(name, CHARTS[name][0]) for name in data],
+        command=words.command_of(board.lock["suite"]),
+        origin=words.origin(board.lock),
+        data=embedded(board, data),
+        library=library() if data else "",
+    )
+
+
+def embedded(board: Leaderboard, data: dict[str, pandas.DataFrame]) -> dict[str, Any]:
+    """What the page's script reads: charts with their rows, and what can be chosen."""
+    known = set(data["costs"]["kind"]) if "costs" in data else set()
+    kinds = [column(kind) for kind in chart_data.COSTS if kind in known]
+    return {
+        "all": chart_data.ALL,
+        "blocks": chart_data.blocks_of(board),
+        "variants": {name: entries()["variants"][name].text for name in chart_data.variants_of(board)},
+        "kinds": {kind.name: {"heading": kind.heading, "text": kind.text} for kind in kinds},
+        "heat_maps": HEAT_MAPS,
+        "charts": {
+            name: {
+                "spec": CHARTS[name][1]().to_dict(),
+                "data": {"columns": list(rows.columns), "rows": rows.astype(object).values.tolist()},
+            }
+            for name, rows in data.items()
+        },
+    }
+
+
+def library() -> str:
+    """The script that draws Vega-Lite charts, from vl-convert; bundling takes seconds, so it is cached."""
+
+    def bundle(folder: Path) -> None:
+        import vl_convert
+
+        (folder / "vega.js").write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
+
+    folder = cached_folder(cache_root() / "page" / metadata.version("vl-convert-python"), bundle)
+    return (folder / "vega.js").read_text(encoding="utf-8").replace("</script", "<\\/script")

@@ -1,0 +1,66 @@
+"""The page's table: which columns decide, and every row's cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunebench.boards.chart_data import title
+from tunebench.boards.comparison import Row
+from tunebench.boards.leaderboard import COLUMNS
+from tunebench.glossary import UNITS, column
+
+PLACE = ("dataset", "model", "target")
+DECIDING = ("rank", "status", "ta", "ta_gain", "oa_gain", "over_budget", "group", "certified", "latency_ratio")
+"""Columns that are shown first, with the gains of every variant; the rest stands behind a switch."""
+FOLDED = ("ta_low", "ta_high", "reason")
+"""Columns that stand below another one's value, see `line`."""
+LOW_IS_BEST = ("rank", "worst_class", "dot_rv", "fell", "params", "flops", "bytes", "latency", "tune", "churn", "over")
+NUMBERS = [unit for unit in UNITS if unit != "name"]
+
+
+def columns_of(rows: Sequence[Row]) -> tuple[list[str], set[str]]:
+    """Columns with any value, in the page's order, and those that decide.
+
+    Where the block is the same in all rows, and where every status is ok, these columns decide nothing.
+    """
+    used = [name for name in COLUMNS if name not in FOLDED and any(row.get(name) is not None for row in rows)]
+    constant = {name for name in (*PLACE, "status") if len({row[name] for row in rows}) < 2}
+    if {row["status"] for row in rows} != {"ok"}:
+        constant.discard("status")
+    gains = [
+        name for name in used if name.startswith(("ta_gain_", "oa_gain_")) and not name.endswith(("_low", "_high"))
+    ]
+    first = [name for name in ("tuner", *PLACE, *DECIDING, *gains) if name in used and name not in constant]
+    return first + [name for name in used if name not in first], set(first)
+
+
+def heading(name: str, first: set[str]) -> dict[str, str]:
+    """What a heading shows, how it sorts, and what its column means."""
+    entry = column(name)
+    high = entry.unit in NUMBERS and not name.startswith(LOW_IS_BEST)
+    return {"heading": entry.heading, "text": entry.text, "style": style(name, first) + " best-high" * high}
+
+
+def style(name: str, first: set[str]) -> str:
+    """Class names of a column's cells."""
+    return ("" if name in first else "more ") + ("name" if column(name).unit == "name" else "number")
+
+
+def line(row: Row, columns: Sequence[str], first: set[str]) -> dict[str, Any]:
+    """A row's cells; TA with its interval below it, a status with its reason."""
+    asides = {
+        "ta": "" if row["ta_low"] is None else f"{column('ta').shown(row['ta_low'])} to {100 * row['ta_high']:.2f}",
+        "status": row["reason"] or "",
+    }
+    cells = [
+        {
+            "head": name == "tuner",
+            "style": style(name, first),
+            "value": "" if row[name] is None else row[name],
+            "text": "" if row[name] is None else column(name).shown(row[name]),
+            "aside": asides.get(name, ""),
+        }
+        for name in columns
+    ]
+    return {"block": title(*(row[name] for name in PLACE)), "tuner": row["tuner"], "cells": cells}

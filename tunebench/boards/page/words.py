@@ -1,0 +1,102 @@
+"""The page's sentences: what was asked, what came out, how it was made."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from tunebench.boards.comparison import Row
+from tunebench.boards.leaderboard import Leaderboard
+from tunebench.glossary import column
+
+FLAGS = {"datasets": "-d", "models": "-m", "tuners": "-t", "targets": "--target"}
+"""Keys of a suite that are lists, as options of ``tunebench run``."""
+
+
+def question(board: Leaderboard) -> str:
+    """What the suite asked."""
+    of = {name: listed(row[name] for row in board.rows) for name in ("dataset", "model", "target")}
+    noun = "classes" if " and " in of["target"] else "class"
+    return (
+        f"Which tuner raises the recall (TA) of {noun} {of['target']} of {of['model']} on {of['dataset']} most, while "
+        f"accuracy over all classes (OA) falls by at most {board.budget:g} points?"
+    )
+
+
+def answer(advice: Sequence[Row], board: Leaderboard) -> str:
+    """What came out, at the suite's budget or the nearest smaller one that curves have."""
+    known = [row for row in advice if row["budget"] <= board.budget + 1e-9]
+    if not known:
+        return "None yet: fewer than two tuners are complete in every block."
+    best, shown = known[-1], told(known[-1])
+    return (
+        f"{best['first']}, at an OA budget of {shown['budget']} points: {shown['ta_gain']} points of TA and "
+        f"{shown['oa_gain']} of OA on test, mean over {counted(best['blocks'], 'block')}. The budget is kept on the "
+        f"data that chose; on test it was exceeded in {shown['over_budget']} of cells. Second is {best['second']}, "
+        f"{100 * best['behind']:.2f} points behind; the first is ahead in {best['ahead']} of {best['blocks']}. "
+        f"{told_apart(best, board)}"
+    )
+
+
+def told_apart(best: Row, board: Leaderboard) -> str:
+    """In how many blocks the first two can be told apart; silent where they are variants that no test compares."""
+    (first, variant), (second, other) = map(tuner_and_variant, (best["first"], best["second"]))
+    tested = [
+        pair["ta_p_holm"] <= 0.05
+        for pair in board.pairs
+        if {pair["tuner_a"], pair["tuner_b"]} == {first, second} and pair["variant"] == variant == other
+    ]
+    return f"The two can be told apart in {sum(tested)} of {counted(len(tested), 'block')}." if tested else ""
+
+
+def tuner_and_variant(name: str) -> tuple[str, str]:
+    """The inverse of `tunebench.boards.advice.label`."""
+    tuner, _, variant = name.partition(", ")
+    return tuner, variant or "plain"
+
+
+def told(row: Row) -> Row:
+    """A line of the advice as a reader wants it."""
+    return row | {
+        "budget": f"{row['budget']:g}",
+        "ta_gain": column("ta_gain").shown(row["ta_gain"]),
+        "oa_gain": column("oa_gain").shown(-row["oa_loss"]),
+        "over_budget": column("over_budget").shown(row["over_budget"]),
+        "behind": column("ta_gain").shown(-row["behind"]),
+    }
+
+
+def command_of(suite: Row) -> str:
+    """The command that runs the same suite again, whatever file it came from."""
+    words = ["tunebench", "run"]
+    for name, value in suite.items():
+        if name in FLAGS:
+            words += [word for item in value for word in (FLAGS[name], str(item))]
+        elif name != "name" and value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join([*words, "-o", "OUT"])
+
+
+def origin(lock: Row) -> list[tuple[str, str]]:
+    """Rules, versions and checksums, as terms and texts."""
+    suite, rest = lock["suite"], lock["inputs"]["rest"]
+    versions = [f"{name} {rest[name]}" for name in ("tunebench", "torch", "numpy", "optuna") if name in rest]
+    data = [f"{name} {digest[:12]}" for name, digest in sorted(lock.get("data", {}).items())]
+    recipes = [f"{name} {recipe}" for name, recipe in sorted(lock.get("recipes", {}).items())]
+    return [
+        ("Protocol", f"{suite['protocol']}, {suite['seeds']} seeds, {suite['trials']} trials per search"),
+        ("Originals", ", ".join(recipes) or str(suite.get("recipe"))),
+        ("Versions", ", ".join(versions)),
+        ("Data, SHA-256", ", ".join(data) or "unknown"),
+    ]
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b and c``, each once."""
+    *most, last = dict.fromkeys(names) or [""]
+    return f"{', '.join(most)} and {last}" if most else str(last)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 block``, ``2 blocks``."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
