@@ -102,7 +102,7 @@ def test_broken_tuner_fails_the_intended_check_alone(intended, broken):
 
 def test_folded_check_compares_with_the_definition(monkeypatch):
     """Where folding loses an edit's bias, the check of the folded network fails, and it alone."""
-    lost = lambda model, edit: fold(model, LogitEdit(edit.weight, 0 * edit.bias))  # noqa: E731
+    lost = lambda model, edit, anatomy: fold(model, LogitEdit(edit.weight, 0 * edit.bias), anatomy)  # noqa: E731
     monkeypatch.setattr("tunebench.testing.returned.fold", lost)
     assert list(failures(broken.Sound())) == ["folded"]
 

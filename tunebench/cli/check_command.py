@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tunebench.cli.options import data_dir_option, many, plugin_option
+
 if TYPE_CHECKING:
+    from tunebench.testing import Result
     from tunebench.tuner import Tuner
 
 
 @click.command(name="check")
-@click.argument("what", metavar="TUNER|FILE")
-def command(what: str) -> int:
-    """Check a tuner by its name or glob, or all tuners of a Python file."""
+@click.argument("what", metavar="[TUNER|FILE]", required=False)
+@many("-m", "--model", "models", help="A network instead, by any name that run takes; may be repeated.")
+@click.option("-d", "--dataset", default="digits", show_default=True, help="Data that the network is checked on.")
+@data_dir_option
+@plugin_option
+def command(
+    what: str | None, models: tuple[str, ...], dataset: str, data_dir: Path | None, plugins: tuple[Path, ...]
+) -> int:
+    """Check a tuner by its name or glob, all tuners of a Python file, or networks.
+
+    \b
+    tunebench check smvt-sj
+    tunebench check my_tuner.py
+    tunebench check -m lenet.py:LeNet -d mnist
+    """
+    if (what is None) != bool(models):
+        raise click.UsageError("name a tuner or a file, or networks with -m")
+    if models:
+        return check_networks(models, dataset, data_dir, plugins)
+    assert what is not None
     from tunebench.testing import Subject, run_checks
 
     tuners = tuners_of(what)
@@ -27,17 +49,47 @@ def command(what: str) -> int:
     for tuner in tuners:
         click.echo(tuner.name)
         subject, start = Subject(tuner), time.perf_counter()
-        counts = {"ok": 0, "FAILED": 0, "not run": 0}
-        for result in run_checks(subject):
-            counts[result.status] += 1
-            click.echo(f"  {result.status:<7}  {result.check}" + (f": {result.text}" if result.text else ""))
-        failed += counts["FAILED"]
-        click.echo("  " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+        failed += told(run_checks(subject))["FAILED"]
         if subject.seconds:
             trial = f"{1000 * statistics.median(subject.seconds):.1f} ms per trial on {subject.device}"
             slowest = f"{1000 * subject.slowest:.1f} ms at the slowest corner"
             click.echo(f"  {trial}, {slowest}; checked in {time.perf_counter() - start:.1f} s")
     return 1 if failed else 0
+
+
+def check_networks(models: Sequence[str], dataset: str, data_dir: Path | None, plugins: Sequence[Path]) -> int:
+    """Check networks on the training samples of a data set; 1 when a check fails."""
+    import torch
+
+    from tunebench.datasets import Place, open_dataset
+    from tunebench.networks.models import find_model
+    from tunebench.plugins import PluginFile, load_registry
+    from tunebench.testing import NETWORK_CHECKS, NetworkSubject, run_checks
+    from tunebench.testing.network_checks import seen_by_tuners
+
+    torch.set_num_threads(1)
+    registry = load_registry([PluginFile.read(path) for path in plugins])
+    extra = registry.named("tunebench_models").values()
+    data = open_dataset(dataset, Place(data_dir), registry.named("tunebench_datasets")).train()
+    failed = 0
+    for spec in [find_model(name, extra) for name in models]:
+        click.echo(spec.name)
+        subject = NetworkSubject(spec, data)
+        counts = told(run_checks(subject, NETWORK_CHECKS))
+        failed += counts["FAILED"]
+        if not isinstance(subject.first, Exception):
+            click.echo(f"  {seen_by_tuners(subject)}")
+    return 1 if failed else 0
+
+
+def told(results: Iterable[Result]) -> Counter[str]:
+    """Print results as they come, and how many there were of each status."""
+    counts: Counter[str] = Counter()
+    for result in results:
+        counts[result.status] += 1
+        click.echo(f"  {result.status:<7}  {result.check}" + (f": {result.text}" if result.text else ""))
+    click.echo("  " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    return counts
 
 
 def tuners_of(what: str) -> list[Tuner]:

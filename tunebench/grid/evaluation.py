@@ -18,7 +18,7 @@ from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
-from tunebench.networks.edits import anatomy_of, edited_logits, fold
+from tunebench.networks.edits import agree, anatomy_of, edited_logits, fold
 from tunebench.networks.models import ModelSpec, find_model, offered_models
 from tunebench.networks.originals import data_folder, ensure_original, materialise
 from tunebench.networks.sites import survey
@@ -183,7 +183,7 @@ def test_logits(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tenso
     out = forward(finished(task, candidate), x)
     if isinstance(candidate.output, LogitEdit):
         expected = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
-        if not torch.allclose(out, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+        if not agree(out, expected, task.model):
             worst = float((out - expected).abs().max())
             raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
     if not bool(torch.isfinite(out).all()):

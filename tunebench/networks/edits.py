@@ -17,6 +17,13 @@ from tunebench.networks.stacks import linear_stack
 from tunebench.tuner import LogitEdit, TuningTask
 
 
+def agree(found: Tensor, expected: Tensor, model: nn.Module) -> bool:
+    """Whether two sets of logits (N, C) are equal up to the rounding of ``model``'s own floating point type."""
+    like = first_float(model)
+    tolerance = 1e-3 if like is None else max(1e-3, 4 * torch.finfo(like.dtype).eps)
+    return torch.allclose(found, expected, rtol=tolerance, atol=tolerance / 10 * float(expected.abs().max()))
+
+
 def anatomy_of(task: TuningTask) -> Anatomy:
     """The `survey` of the task's original."""
     return survey(task.model, task.x_valid.shape[1:], task.max_hidden)

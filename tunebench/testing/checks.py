@@ -178,9 +178,9 @@ class Result:
     text: str = ""
 
 
-def run_checks(subject: Subject) -> Iterator[Result]:
-    """Run all `CHECKS`, one after the other."""
-    for name, check in CHECKS.items():
+def run_checks(subject: Any, checks: Mapping[str, Callable[[Any], None]] = CHECKS) -> Iterator[Result]:
+    """Run ``checks`` of a tuner, or of a network, one after the other."""
+    for name, check in checks.items():
         try:
             check(subject)
         except CheckFailed as exc:

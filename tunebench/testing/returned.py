@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
 from tunebench.networks.activations import forward
-from tunebench.networks.edits import anatomy_of, check_edit, edited_logits, fold
+from tunebench.networks.edits import agree, anatomy_of, check_edit, edited_logits, fold
 from tunebench.plugins import one_line
 from tunebench.testing.observe import tensors_of
 from tunebench.testing.subject import Blocked, CheckFailed, Subject, Trial, stray_device
@@ -73,7 +73,7 @@ def check_batch_size(subject: Subject) -> None:
             apart = forward(network, x, size)
         except Exception as exc:
             raise CheckFailed(f"the network fails on batches of {size} ({told(exc)}); accept any size") from exc
-        if not close(apart, together):
+        if not agree(apart, together, network):
             raise CheckFailed("a sample's logits depend on its batch; use no batch statistics in eval mode")
 
 
@@ -119,7 +119,7 @@ def check_folded(subject: Subject) -> None:
         if type(edit) is not LogitEdit:
             raise CheckFailed(f"the host knows no {type(edit).__name__}; return a plain LogitEdit")
         expected = edited_logits(edit, task.hidden_valid, task.logits_valid)
-        if not close(forward(fold(task.model, edit, anatomy_of(task)), task.x_valid), expected):
+        if not agree(forward(fold(task.model, edit, anatomy_of(task)), task.x_valid), expected, task.model):
             raise CheckFailed("folded, the LogitEdit gives other logits than by definition; use smaller weights")
 
 
@@ -150,11 +150,6 @@ def reloaded(network: nn.Module) -> nn.Module:
             tensor.zero_()
     copied.load_state_dict(safetensors.load(state))
     return copied
-
-
-def close(a: Tensor, b: Tensor) -> bool:
-    """Equal logits up to float32 rounding, as the host sees it."""
-    return torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.detach().abs().max()))
 
 
 def told(exc: BaseException) -> str:
