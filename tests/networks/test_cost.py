@@ -3,14 +3,16 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from zoo import TORCHVISION, ZOO, LeNet
 
 from tunebench import LogitEdit
 from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.networks.activations import forward
-from tunebench.networks.cost import cost_of_edit, cost_of_module, count_flops, count_params
+from tunebench.networks.cost import cost_of_edit, cost_of_module, count_bytes, count_flops, count_params
 from tunebench.networks.edits import EditedModel, fold
 from tunebench.networks.models import find_model
-from tunebench.networks.sites import survey
+from tunebench.networks.sites import ACTIVATIONS, WEIGHTED, Watch, survey
 
 X = torch.zeros(1, 1, 28, 28)
 PUBLISHED = [("model1", 85_614, 85_778), ("model2", 119_722, 120_010)]
@@ -133,3 +135,45 @@ def test_a_wrapped_network_stores_its_edit():
     found = cost_of_edit(base, edit, folded, X, anatomy)
     assert found.params_stored == 85_614 + 64 + 3 + 1
     assert found.flops_stored == 85_778 + 64 + 3 + 1
+
+
+@pytest.mark.parametrize("name", [*TORCHVISION, "lenet", "functional-cnn", "vit"])
+def test_products_of_any_network_are_torchs(name):
+    """Without biases and activation functions, the multiply-accumulates are half of what torch's counter says."""
+    torch.manual_seed(0)
+    model, x = ZOO[name].build((1, 8, 8), 10).eval(), torch.zeros(1, 1, 8, 8)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5)  # no weight is zero
+    units, biases = [], []
+
+    def watch(func, args, kwargs):
+        out = func(*args, **kwargs)
+        if func in WEIGHTED:
+            bias = kwargs.get("bias", args[2] if len(args) > 2 else None)
+            biases.append(0 if bias is None else out.numel())
+        if func in ACTIVATIONS:
+            units.append(out.numel())
+        return out
+
+    # a fused attention, which torch takes where nobody watches, is not counted by torch
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, Watch(watch):
+        model(x)
+    assert count_flops(model, x) == counter.get_total_flops() // 2 + sum(biases) + sum(units)
+    assert count_bytes(model) == sum(t.numel() * t.element_size() for t in model.state_dict().values())
+
+
+def test_ptflops_agrees_on_a_convolutional_network():
+    """LeNet, pooling aside: ptflops counts the same weights, biases and ReLU units."""
+    import_torchvision()
+    from ptflops import get_model_complexity_info
+
+    model = LeNet(1, 28, 10)
+    for k in (2, 5):
+        model.features[k] = nn.Identity() if k == 5 else nn.Conv2d(6, 6, 2, stride=2, groups=6)
+    model.classifier[0] = nn.Linear(16 * 14 * 14, 120)
+    found = get_model_complexity_info(
+        model, (1, 28, 28), as_strings=False, print_per_layer_stat=False, backend="pytorch",
+        backend_specific_config={"count_functional": False},
+    )  # fmt: skip
+    assert found == (count_flops(model, X), count_params(model))

@@ -7,6 +7,7 @@ stacks of Linear and ReLU take hand-written gradients (`networks.stacks`), every
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tunebench.networks.losses import Loss, logit_gradient
+from tunebench.networks.sites import first_float
 from tunebench.networks.stacks import descend, differentiate, gradients, linear_stack, numbers
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -94,9 +96,11 @@ def limited(steps: int, samples: int, batch_size: int = 64) -> int:
 
 def train(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
     """Train ``model`` in place over ``batches``; leaves it in eval mode."""
-    layers = linear_stack(model)
+    layers, batches = linear_stack(model), iter(batches)
+    first = list(itertools.islice(batches, 1))
+    batches = itertools.chain(first, batches)
     model.train()
-    if layers is None:
+    if layers is None or any(x.dtype != layers[0].weight.dtype for x, _ in first):
         _train_by_autograd(model, batches, loss, optimiser)
     else:
         _train_stack(layers, batches, loss, optimiser)
@@ -119,11 +123,15 @@ def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimise
 
 
 def _train_by_autograd(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
-    """The readable reference, and the way for any other network."""
-    step = optimiser.stepper(model.parameters())
+    """The readable reference, and the way for any other network, of any floating point type."""
+    step, like = optimiser.stepper(model.parameters()), first_float(model)
+    normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
     for x, y in batches:
+        if normalised and len(y) == 1:
+            continue  # the rest of an epoch: one sample has no variance to normalise by
         model.zero_grad()
-        loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+        logits = model(x if like is None else x.to(like.dtype))
+        loss(logits.to(x.dtype), y).backward()  # type: ignore[no-untyped-call]
         step()
 
 
