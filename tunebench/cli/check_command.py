@@ -62,14 +62,14 @@ def check_networks(models: Sequence[str], dataset: str, data_dir: Path | None, p
     import torch
 
     from tunebench.datasets import Place, open_dataset
-    from tunebench.networks.models import find_model
+    from tunebench.networks.models import find_model, offered_models
     from tunebench.plugins import PluginFile, load_registry
     from tunebench.testing import NETWORK_CHECKS, NetworkSubject, run_checks
     from tunebench.testing.network_checks import seen_by_tuners
 
     torch.set_num_threads(1)
     registry = load_registry([PluginFile.read(path) for path in plugins])
-    extra = registry.named("tunebench_models").values()
+    extra = offered_models(registry).values()
     data = open_dataset(dataset, Place(data_dir), registry.named("tunebench_datasets")).train()
     failed = 0
     for spec in [find_model(name, extra) for name in models]:

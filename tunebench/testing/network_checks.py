@@ -184,8 +184,9 @@ def check_folded(subject: NetworkSubject, part: str) -> None:
 
 def check_cost(subject: NetworkSubject) -> None:
     """Its parameters and FLOPs can be counted."""
+    model = subject.model
     try:
-        cost = cost_of_module(subject.model, subject.x[:1])
+        cost = cost_of_module(model, subject.x[:1])
     except Exception as exc:
         raise CheckFailed(f"its FLOPs cannot be counted ({told(exc)}); accept a batch of one") from exc
     if cost.params and not cost.flops:
