@@ -252,3 +252,14 @@ def test_the_small_task_of_other_tests_is_like_a_real_one(key, digits):
         assert type(mine) is type(value)
         if isinstance(value, torch.Tensor):
             assert (mine.dtype, mine.shape[1:]) == (value.dtype, value.shape[1:])
+
+
+def test_later_fields_leave_old_keys_alone(key):
+    """A key with the default number of hidden units and no given weights names the folder that it always named."""
+    assert "max_hidden" not in key.facts
+    assert "weights" not in key.facts["recipe"]
+    fewer = replace(key, max_hidden=50)
+    assert fewer.facts["max_hidden"] == 50
+    assert fewer.folder != key.folder
+    given = replace(key, recipe=replace(key.recipe, weights="0" * 64))
+    assert given.folder != key.folder

@@ -279,6 +279,8 @@ def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
     notes = []
     if suite["protocol"] == "paper":
         notes.append("protocol: paper (selected on test): every figure is optimistic and none is held out")
+    if suite["protocol"] == "own":
+        notes.append("one network of its owner's: figures are of the samples that it was selected on, see certified")
     if suite["seeds"] == 1:
         notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
     if suite["seeds"] == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,6 @@ class Plan:
 
     def originals(self) -> Iterator[OriginalKey]:
         """The keys of all originals."""
-        protocol = "paper" if self.suite.protocol == "paper" else "holdout"
         for dataset in self.datasets.values():
             recipe = originals.find_recipe(
                 self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
@@ -82,7 +81,8 @@ class Plan:
             for spec in self.models.values():
                 seen = self.architectures.get((dataset.name, spec.name))
                 for seed in range(self.suite.seeds):
-                    yield originals.original_key(dataset, spec, recipe, protocol, seed, seen)  # type: ignore[arg-type]
+                    key = originals.original_key(dataset, spec, recipe, self.suite.protocol, seed, seen)  # type: ignore[arg-type]
+                    yield replace(key, max_hidden=self.suite.max_hidden)
 
 
 def make_plan(suite: Suite, options: RunOptions) -> Plan:

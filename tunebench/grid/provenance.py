@@ -62,7 +62,7 @@ def split_sizes(key: OriginalKey) -> dict[str, int] | None:
     data = data_folder(key.data)
     try:
         test = rows(data / "test.safetensors", "y")
-        if key.protocol == "paper":
+        if key.protocol != "holdout":
             return {"train": rows(data / "train.safetensors", "y"), "valid": test, "test": test}
         tables = key.folder / "activations.safetensors"
         return {"train": rows(tables, "train_rows"), "valid": rows(tables, "valid_rows"), "test": test}

@@ -14,6 +14,10 @@ from tunebench.errors import UsageError
 from tunebench.naming import unknown_name
 
 PROTOCOLS = ("holdout", "paper")
+OWN = "own"
+"""The protocol of `tunebench tune`: the network is trained already, and its owner's samples are validation. Nobody can
+ask for it in a suite, because the figures of such a board are measured where they were selected.
+"""
 RECIPES = ("paper", "converged", "quick")
 MARGINS = ("none", "1se")
 
@@ -36,6 +40,8 @@ class Suite:
     protocol: str = "holdout"
     recipe: str | None = None
     margin: str = "none"
+    max_hidden: int = 1024
+    """Hidden units of a network that tuners see, counted from the output back."""
     timeout: str = "10m"
     """Of one cell: a number with the unit s, m or h."""
 
@@ -53,6 +59,8 @@ def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
     not inherit the embedded suite's budget or recipe.
     """
     given = {name: value for name, value in overrides.items() if value not in (None, ())}
+    if given.get("protocol") == OWN:
+        raise unknown_name("protocol", OWN, PROTOCOLS)
     if path is None:
         fresh = {"datasets", "models"} & given.keys()
         if fresh:
@@ -92,12 +100,14 @@ def parse_suite(text: str, source: str) -> Suite:
                 raise UsageError(f"{source}: {key} has to be a list of names")
             values[key] = tuple(str(item) for item in value)
             continue
-        expected = {"seeds": int, "trials": int, "budget": float}.get(key, str)
+        expected = {"seeds": int, "trials": int, "budget": float, "max_hidden": int}.get(key, str)
         if expected is float and type(value) is int:
             value = float(value)
         if type(value) is not expected:
             raise UsageError(f"{source}: {key} has to be {expected.__name__}, not {value!r}")
         values[key] = value
+    if values.get("protocol") == OWN:
+        raise UsageError(f"{source}: {unknown_name('protocol', OWN, PROTOCOLS)}")
     return Suite(**values)
 
 
@@ -107,12 +117,14 @@ def check(suite: Suite) -> None:
         raise UsageError(f"name is {suite.name!r}; it names the run folder, so give one part of a path")
     if suite.seeds < 1:
         raise UsageError(f"seeds is {suite.seeds}; give at least 1")
+    if suite.max_hidden < 1:
+        raise UsageError(f"max_hidden is {suite.max_hidden}; give at least 1")
     if suite.trials < 2:
         raise UsageError(f"trials is {suite.trials}; give at least 2 (trial 0 is the unchanged original)")
     if not 0 <= suite.budget <= 100:
         raise UsageError(f"budget is {suite.budget}; give percentage points of OA between 0 and 100")
     for kind, value, known in (
-        ("protocol", suite.protocol, PROTOCOLS),
+        ("protocol", suite.protocol, (*PROTOCOLS, OWN)),
         ("recipe", suite.recipe, (None, *RECIPES)),
         ("margin", suite.margin, MARGINS),
     ):

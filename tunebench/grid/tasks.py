@@ -21,10 +21,10 @@ TENSORS = (
 def load_task(
     key: OriginalKey, spec: ModelSpec, targets: tuple[int, ...], tuner: str, device: torch.device
 ) -> TuningTask:
-    """The task of one cell. Under ``--protocol paper``, and only then, x_valid and y_valid *are* the test split."""
+    """The task of one cell. Where the protocol is not ``holdout``, x_valid and y_valid *are* the test split."""
     model, tables = load_original(key, spec)
     data = load_split(key.data, "train")
-    if key.protocol == "paper":
+    if key.protocol != "holdout":
         x_train, y_train = data.x, data.y
         seen = load_split(key.data, "test")
         x_valid, y_valid = seen.x, seen.y
@@ -50,6 +50,7 @@ def load_task(
         seed=task_seed(key, targets, tuner),
         device=device,
         learning_rate=recipe.lr,
+        max_hidden=key.max_hidden,
     )
 
 

@@ -29,9 +29,13 @@ from tunebench.networks.integrity import data_fault, header, original_fault
 from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
+from tunebench.networks.sites import MAX_HIDDEN
 from tunebench.networks.training import minibatches, sgd
 
-Protocol = Literal["holdout", "paper"]
+Protocol = Literal["holdout", "paper", "own"]
+"""Where validation samples come from: a share of train; the test split, as in the paper; or the test split, since the
+network is trained already and its owner has no others to choose on.
+"""
 RECIPE_VERSION = 1
 """Raise it when training changes: it is part of every key."""
 
@@ -50,6 +54,8 @@ class Recipe:
     steps: int | None = None
     patience: int | None = None
     batch_size: int = 64
+    weights: str | None = None
+    """Hex sha256 of weights that the network comes with: it is used as it is, in no steps."""
 
 
 def find_recipe(name: str | None, paper_iterations: int | None, dataset: str, samples: int) -> Recipe:
@@ -76,11 +82,23 @@ class OriginalKey:
     recipe: Recipe
     protocol: Protocol
     seed: int
+    max_hidden: int = MAX_HIDDEN
+    """Hidden units in its tables at most, see `tunebench.networks.sites`."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All fields as JSON values; those that came later are left out at their defaults, so that keys stay."""
+        found = asdict(self)
+        if self.max_hidden == MAX_HIDDEN:
+            del found["max_hidden"]
+        if self.recipe.weights is None:
+            del found["recipe"]["weights"]
+        return found
 
     @property
     def folder(self) -> Path:
         """Where the original lies once it is trained."""
-        text = json.dumps({"version": RECIPE_VERSION, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": RECIPE_VERSION, **self.facts}, sort_keys=True)
         return cache_root() / "originals" / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -132,7 +150,7 @@ def fault_of(key: OriginalKey) -> str | None:
     if data_fault(data):  # of the data, which `materialise` mends; the original may be as good as ever
         return None
     train, test = (header(data / f"{split}.safetensors")["y"][1][0] for split in ("train", "test"))
-    return original_fault(key.folder, train, test if key.protocol == "paper" else None)
+    return original_fault(key.folder, train, None if key.protocol == "holdout" else test)
 
 
 def discard(folder: Path, fault: Callable[[], str | None]) -> None:
@@ -169,7 +187,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     """
     started = time.perf_counter()
     data = load_split(key.data, "train")
-    if key.protocol == "paper":
+    if key.protocol != "holdout":
         train_rows, seen = torch.arange(len(data.y)), load_split(key.data, "test")
         x_valid, y_valid, valid_rows = seen.x, seen.y, torch.arange(0)
     else:
@@ -181,7 +199,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         model = built(spec, tuple(data.x.shape[1:]), classes)
     x_train, y_train = data.x[train_rows], data.y[train_rows]
     steps = run_recipe(model, x_train, y_train, key, line)
-    train, valid = activations(model, x_train), activations(model, x_valid)
+    train, valid = (activations(model, x, max_hidden=key.max_hidden) for x in (x_train, x_valid))
     right = valid.logits.argmax(1) == y_valid
     record = {
         "steps": steps,
@@ -190,7 +208,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         "valid_totals": torch.bincount(y_valid, minlength=classes).tolist(),
         "seconds": time.perf_counter() - started,
         "torch": torch.__version__,
-        "key": asdict(key),
+        "key": key.facts,
     }
     save_model(model, str(folder / "model.safetensors"))
     tensors = {

@@ -81,7 +81,7 @@ def cell_inputs(cell: Cell, original: OriginalKey, options: SearchOptions, tuner
     """Everything that a cell's result depends on, by name, so that a difference can be told; JSON values only."""
     return {
         "cell": asdict(cell),
-        "original": asdict(original),
+        "original": original.facts,
         "options": asdict(options),
         "tuner": tuner_digest,
         "tunebench": tunebench.__version__,
