@@ -123,7 +123,7 @@ def test_what_decides_an_original(key, digits):
     ]
     assert len({key.folder, *(other.folder for other in others)}) == 6
     assert original_key(digits, SPEC, BRIEF, "holdout", 0).folder == key.folder
-    assert set(vars(key)) == {"data", "dataset", "model", "architecture", "recipe", "protocol", "seed"}
+    assert set(key.facts) == {"data", "dataset", "model", "architecture", "recipe", "protocol", "seed"}
 
 
 def test_the_seed_fixes_the_network(key, digits, monkeypatch, tmp_path):
