@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import os
 import pickle
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from tunebench.workers import isolation
 
 with contextlib.suppress(ImportError):
     importlib.import_module("numba")  # half a second, and several tuners want it
+
+if os.environ.get(isolation.SAFE_PATH) == isolation.OURS:
+    del os.environ[isolation.SAFE_PATH]  # it was meant for this process, not for what a tuner starts
 
 cells.library_versions()
 provenance.host()

@@ -35,6 +35,7 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
     local = LocalEngine(options.jobs, memory if options.device == "cpu" else None)
     timeout = suites.seconds_of(suite.timeout)
     with closing(local):
+        local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)
         architectures(plan, local, observer, options)
         for plugin, problem in plan.registry.problems.items():

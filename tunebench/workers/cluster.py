@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from typing import Any, NamedTuple
 
 from tunebench.errors import UsageError
+from tunebench.workers import isolation
 from tunebench.workers.engines import Engine, LocalEngine
 
 PATIENCE = 15
@@ -103,7 +103,7 @@ def on_worker(
 def engine_here(memory: int | None) -> LocalEngine:
     """This worker's own engine; dask, not the engine, says how many cells it runs at once."""
     # Dask's nanny makes its workers daemons, and Python lets no daemon have children; ours end with their parent.
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    isolation.allow_children()
     return LocalEngine(1, memory)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
@@ -44,18 +45,23 @@ class LocalEngine:
         self.workers = workers
         self.memory = memory
         methods = multiprocessing.get_all_start_methods()
-        self.context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            self.context.set_forkserver_preload(PRELOAD)
+        self.context = Remembering("forkserver" if "forkserver" in methods else "spawn")
         self.running: set[Future[Any]] = set()
+
+    def warm_up(self) -> None:
+        """Start the server that workers are forked from: it takes a while, and they inherit what is set by then."""
+        self.context.make_ready()
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `Engine.submit`."""
         # pebble's stubs call the context mp_context.
         options: Any = {"name": isolation.WORKER, "timeout": timeout, "context": self.context}
         start: Any = pebble.concurrent.process(**options)
+        self.context.make_ready()
         future: Future[Any] = start(isolated)(function, argument, self.memory)
+        process = self.context.latest
         self.running.add(future)
+        future.add_done_callback(lambda _: isolation.end_group(process.pid))
         future.add_done_callback(self.running.discard)
         return future
 
@@ -72,6 +78,38 @@ class LocalEngine:
             threading.excepthook = before
 
 
+class Remembering:
+    """A multiprocessing context, as pebble uses it, that knows the last process it made."""
+
+    def __init__(self, method: str) -> None:
+        self.context: Any = multiprocessing.get_context(method)
+        self.get_start_method, self.Pipe = self.context.get_start_method, self.context.Pipe
+        self.latest: Any = None
+
+    def Process(self, **options: Any) -> Any:
+        """A process that is not started yet."""
+        self.latest = self.context.Process(**options)
+        return self.latest
+
+    def make_ready(self) -> None:
+        """Start the fork server where there is one and it does not run; it imports nothing from the working directory.
+
+        It begins as ``python -c``, which would look there first, also for modules of the standard library.
+        """
+        if self.context.get_start_method() != "forkserver":
+            return
+        from multiprocessing import forkserver
+
+        before = os.environ.get(isolation.SAFE_PATH)
+        os.environ.setdefault(isolation.SAFE_PATH, isolation.OURS)
+        try:
+            self.context.set_forkserver_preload(PRELOAD)
+            forkserver.ensure_running()
+        finally:
+            if before is None:
+                del os.environ[isolation.SAFE_PATH]
+
+
 def ignore_late_results(args: threading.ExceptHookArgs) -> None:
     """Be quiet about a cell that came to its end just when it was cancelled."""
     if not issubclass(args.exc_type, InvalidStateError):
@@ -79,13 +117,20 @@ def ignore_late_results(args: threading.ExceptHookArgs) -> None:
 
 
 def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) -> Any:
-    """``function(argument)`` in a process that ends with its parent; sys.exit becomes an ordinary error."""
+    """``function(argument)`` in a process that ends with its parent; sys.exit becomes an ordinary error.
+
+    What the function starts ends with it.
+    """
+    isolation.own_group()
+    isolation.allow_children()
     isolation.end_with_parent()
     isolation.limit_memory(memory)
     try:
         return function(argument)
     except SystemExit as exc:  # it would end the parent when the future is read
         raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
+    finally:
+        isolation.end_children()
 
 
 def in_flight(

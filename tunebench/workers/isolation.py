@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -20,6 +21,10 @@ LEAST = 2**30
 """No cell's limit is lower, in bytes: torch alone takes a few hundred MB."""
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
 """How torch and C++ report what Python calls a MemoryError."""
+SAFE_PATH = "PYTHONSAFEPATH"
+"""Set to anything, it keeps the working directory out of ``sys.path``."""
+OURS = "tunebench"
+"""Its value where we have set it, for the fork server alone."""
 
 
 def end_with_parent() -> None:
@@ -30,9 +35,40 @@ def end_with_parent() -> None:
 
     def watch(sentinel: int = parent.sentinel) -> None:
         wait([sentinel])
+        end_group(os.getpid())
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def own_group() -> None:
+    """Make this process the head of a group of processes: those that it starts, and that they start."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+
+
+def end_group(head: int | None) -> None:
+    """Kill whatever is left of the group of processes that ``head`` is, or was, the head of."""
+    if hasattr(os, "killpg") and head:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(head, signal.SIGKILL)
+
+
+def allow_children() -> None:
+    """Let this process start others, though its parent calls it a daemon: a DataLoader, say."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
+def end_children() -> None:
+    """Kill all processes that this one has started: multiprocessing would wait for them at its end."""
+    if hasattr(os, "waitid"):
+        try:  # looking for them takes a while, asking whether there are any does not
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
 
 
 def silence() -> None:
