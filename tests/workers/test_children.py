@@ -20,14 +20,11 @@ def through_workers(samples):
 
 
 def start_and(end):
-    """Start a process, a process of multiprocessing, and one below it; write down their ids; then do as ``end`` says."""
+    """Start two processes, one of which starts a third; write down their ids; then do as ``end`` says."""
     import multiprocessing
 
     file, deed = end
-    code = (
-        "import subprocess, time; p = subprocess.Popen(['sleep', '1000']); print(p.pid, flush=True); time.sleep(1000)"
-    )
-    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
     second = multiprocessing.Process(target=time.sleep, args=(1000,))
     second.start()
     with open(file, "w") as log:
