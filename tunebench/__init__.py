@@ -1,8 +1,17 @@
 """tunebench: fair comparison of tuners that raise one class of a trained classifier."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from tunebench.errors import DataError, InvalidOutput, PluginError, StoreError, TunebenchError, UsageError
 from tunebench.hookspecs import TargetClassTuner, hookimpl
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from tunebench.boards.frames import Frames
 
 __version__ = "0.1.0"
 
@@ -19,4 +28,14 @@ __all__ = [
     "UsageError",
     "__version__",
     "hookimpl",
+    "load",
 ]
+
+
+def load(out: str | PathLike[str]) -> Frames:
+    """A run folder as pandas tables: rows, curves, pairs, classes, and predictions image by image."""
+    from pathlib import Path
+
+    from tunebench.boards.frames import load as load_frames
+
+    return load_frames(Path(out))

@@ -1,4 +1,4 @@
-"""The README shows what the repository produces."""
+"""README and docs show what the repository produces, and the first screen says what it is."""
 
 import functools
 import re
@@ -13,8 +13,9 @@ MARKED = re.compile(r"<!-- tunebench leaderboard (\S+) --format markdown: (.+?) 
 
 
 def blocks():
-    """(run folder, heading, text) of every table in the README that a command makes."""
-    return MARKED.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    """(run folder, heading, text) of every table in README and docs that a command makes."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [block for page in pages for block in MARKED.findall(page.read_text(encoding="utf-8"))]
 
 
 @functools.cache
@@ -34,3 +35,21 @@ def test_tables_are_those_of_the_committed_leaderboards(run, heading, shown):
 def test_there_is_a_table():
     """The README opens with a real leaderboard."""
     assert len(blocks()) >= 2
+
+
+def test_the_first_screen_says_it_all():
+    """Forty lines: the words, a picture, a class fixed, methods compared, the set-up, a table of five rows."""
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    screen = "\n".join(lines[:40])
+    for word in ("recall", "TA", "accuracy over all classes", "OA", "budget", "tunebench tune", "tunebench run", "tox"):
+        assert word in screen
+    (picture,) = re.findall(r"!\[.*?\]\((.*?)\)", screen)
+    assert (ROOT / picture).is_file()
+    assert sum(line.startswith("| ") for line in lines[:40]) == 1 + 5
+
+
+def test_pictures_are_there_and_small():
+    """Every picture that a page shows exists, at most 200 kB."""
+    for page in [ROOT / "README.md", ROOT / "leaderboards" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for picture in re.findall(r"!\[.*?\]\((.*?)\)", page.read_text("utf-8")):
+            assert (page.parent / picture).stat().st_size <= 200_000

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas
 
 from tunebench.boards import details
+from tunebench.boards.charts import HEAT_MAPS
 from tunebench.boards.leaderboard import Leaderboard
 
 ALL = "all blocks, mean"
@@ -31,7 +32,15 @@ def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
         "searches": pandas.DataFrame(history),
     }
     order = {row["tuner"]: place for place, row in reversed(list(enumerate(board.rows)))}
-    return {name: finished(table, leaders(found["curves"]), order) for name, table in found.items() if len(table)}
+    leading = leaders(found["curves"])
+    # What is drawn last lies on top; in a heat map nothing does.
+    return {
+        name: finished(table, leading, order).sort_values(
+            ["place"] if name in HEAT_MAPS else ["leader", "place"], kind="stable"
+        )
+        for name, table in found.items()
+        if len(table)
+    }
 
 
 def curve_rows(board: Leaderboard) -> pandas.DataFrame:
@@ -72,28 +81,25 @@ def with_mean(table: pandas.DataFrame, keys: Sequence[str]) -> pandas.DataFrame:
     return pandas.concat([means, table], ignore_index=True)
 
 
-def leaders(curves: pandas.DataFrame) -> set[tuple[str, str]]:
-    """Title of a block and tuner, of those with the highest mean TA gain over budgets and variants."""
+def leaders(curves: pandas.DataFrame) -> pandas.DataFrame:
+    """Block, variant and tuner of those with the highest mean TA gain over budgets, `LEADERS` each."""
+    keys = ["block", "variant", "tuner"]
     if not len(curves):
-        return set()
-    means = curves.assign(block=titles(curves)).groupby(["block", "tuner"])["ta_gain"].mean().reset_index()
-    best = means.sort_values(["ta_gain", "tuner"], ascending=[False, True]).groupby("block").head(LEADERS)
-    return set(zip(best["block"], best["tuner"], strict=True))
+        return pandas.DataFrame(columns=keys)
+    means = curves.assign(block=titles(curves)).groupby(keys)["ta_gain"].mean().reset_index()
+    best = means.sort_values(["ta_gain", "tuner"], ascending=[False, True])
+    return best.groupby(keys[:2]).head(LEADERS)[keys]
 
 
-def finished(table: pandas.DataFrame, leading: set[tuple[str, str]], order: dict[str, int]) -> pandas.DataFrame:
-    """Blocks as titles, leaders marked, tuners in the order of the board, figures to a few digits."""
-    block = titles(table)
-    leader = pandas.Series([pair in leading for pair in zip(block, table["tuner"], strict=True)], index=table.index)
-    marked = table.assign(
-        block=block,
-        leader=leader,
-        series=table["tuner"].where(leader, OTHERS),
-        place=table["tuner"].map(order),
-    )
-    if "variant" not in marked:
-        marked["variant"] = "plain"
-    return marked.sort_values("place", kind="stable").drop(columns=[*BLOCK, "place"], errors="ignore").round(3)
+def finished(table: pandas.DataFrame, leading: pandas.DataFrame, order: dict[str, int]) -> pandas.DataFrame:
+    """Blocks as titles, leaders marked, ``place`` the order of tuners on the board, figures to a few digits."""
+    named = table.assign(block=titles(table), place=table["tuner"].map(order))
+    if "variant" not in named:
+        named["variant"] = "plain"
+    marked = named.merge(leading, on=["block", "variant", "tuner"], how="left", indicator="leader")
+    marked["leader"] = marked["leader"] == "both"
+    marked["series"] = marked["tuner"].where(marked["leader"], OTHERS)
+    return marked.drop(columns=BLOCK, errors="ignore").round(3)
 
 
 def titles(table: pandas.DataFrame) -> list[str]:

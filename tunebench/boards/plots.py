@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import pandas
 
 from tunebench.boards.chart_data import COSTS, split, tables
 from tunebench.boards.charts import CHARTS, HEAT_MAPS
@@ -22,20 +26,24 @@ def write(board: Leaderboard, folder: Path) -> list[Path]:
     import vl_convert
 
     written = []
-    for name, table in tables(board).items():
-        title, chart = CHARTS[name]
-        spec = chart().to_dict() | {
+    for name, spec in specifications(tables(board)):
+        svg = vl_convert.vegalite_to_svg(spec)
+        write_text(folder / f"{name}.svg", svg)
+        write_bytes(folder / f"{name}.png", vl_convert.svg_to_png(svg, scale=SCALE))
+        written += [folder / f"{name}.svg", folder / f"{name}.png"]
+    return written
+
+
+def specifications(data: Mapping[str, pandas.DataFrame]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A name, fit for a file, and the complete Vega-Lite of every chart of every block, variant and cost."""
+    for chart, table in data.items():
+        title, make = CHARTS[chart]
+        spec = make().to_dict() | {
             "width": WIDTH,
-            "height": {"step": STEP} if name in HEAT_MAPS else HEIGHT,
+            "height": {"step": STEP} if chart in HEAT_MAPS else HEIGHT,
             "background": "white",
         }
         for key, rows in split(table, ("block", "variant", "kind")).items():
             subtitle = ", ".join(column(part).text.rstrip(".") if part in COSTS else part for part in key)
-            spec["title"] = {"text": title, "subtitle": subtitle}
-            spec["datasets"] = {"rows": rows.to_dict("records")}
-            path = folder / re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([name, *key]))
-            svg = vl_convert.vegalite_to_svg(spec)
-            write_text(path.with_name(path.name + ".svg"), svg)
-            write_bytes(path.with_name(path.name + ".png"), vl_convert.svg_to_png(svg, scale=SCALE))
-            written += [path.with_name(path.name + suffix) for suffix in (".svg", ".png")]
-    return written
+            named = {"title": {"text": title, "subtitle": subtitle}, "datasets": {"rows": rows.to_dict("records")}}
+            yield re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([chart, *key])), spec | named

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,21 +24,29 @@ if TYPE_CHECKING:
 @click.option("-d", "--dataset", default="digits", show_default=True, help="Data that the network is checked on.")
 @data_dir_option
 @plugin_option
-def command(
-    what: str | None, models: tuple[str, ...], dataset: str, data_dir: Path | None, plugins: tuple[Path, ...]
-) -> int:
-    """Check a tuner by its name or glob, all tuners of a Python file, or networks.
-
-    \b
-    tunebench check smvt-sj
-    tunebench check my_tuner.py
-    tunebench check -m lenet.py:LeNet -d mnist
-    """
-    if (what is None) != bool(models):
-        raise click.UsageError("name a tuner or a file, or networks with -m")
+@click.option(
+    "--submission", type=click.Path(path_type=Path), metavar="OUT", help="A run folder, for a board, instead."
+)
+def command(what: str | None, models: tuple[str, ...], submission: Path | None, **context: Any) -> int:
+    """Check a tuner by its name or glob, all tuners of a Python file, networks, or a run folder for submission."""
+    if [what is None, not models, submission is None].count(False) != 1:
+        raise click.UsageError("name a tuner or a file, or networks with -m, or a run folder with --submission")
     if models:
-        return check_networks(models, dataset, data_dir, plugins)
-    assert what is not None
+        return check_networks(models, **context)
+    return check_submission(submission) if submission else check_tuners(str(what))
+
+
+def check_submission(out: Path) -> int:
+    """Check a run folder before its rows are offered to a board; 1 when a rule is broken."""
+    from tunebench.gate.submission import examine
+    from tunebench.testing import Result
+
+    found = [Result(rule, "ok" if kept else "FAILED", "" if kept else advice) for rule, kept, advice in examine(out)]
+    return 1 if told(found)["FAILED"] else 0
+
+
+def check_tuners(what: str) -> int:
+    """Check tuners; 1 when a check fails."""
     from tunebench.testing import Subject, run_checks
 
     tuners = tuners_of(what)

@@ -6,7 +6,11 @@ import click
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "cache": ("tunebench cache size",),
-    "check": ("tunebench check my_tuner.py", "tunebench check 'sj*'"),
+    "check": (
+        "tunebench check my_tuner.py",
+        "tunebench check -m lenet.py:LeNet -d mnist",
+        "tunebench check --submission OUT",
+    ),
     "explain": ("tunebench explain TA", "tunebench explain over_budget", "tunebench explain --budget"),
     "gate": ("tunebench gate OUT --baseline leaderboards/digits --fail-if ta:-0.5pt",),
     "leaderboard": (

@@ -15,8 +15,9 @@ KINDS = ("tuners", "datasets", "models", "plugins")
 @click.command(name="list")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine readable.")
+@click.option("--markdown", is_flag=True, help="As a Markdown table, such as docs/tuners.md.")
 @plugin_option
-def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
+def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Any, ...]) -> None:
     """List tuners, data sets, models and plugins; everything without KIND."""
     from tunebench.datasets import dataset_names
     from tunebench.networks.models import PAPER_WIDTHS
@@ -45,6 +46,10 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Any, ...]) -> None:
         click.echo(json.dumps(chosen, indent=1))
         return
     for title, entries in chosen.items():
+        if markdown:
+            rows = "\n".join(f"| `{name}` | {text} |" for name, text in entries.items())
+            click.echo(f"# {title.capitalize()}\n\n| name | what it is |\n|---|---|\n{rows}")
+            continue
         if not kind:
             click.echo(f"{title}:")
         width = max(map(len, entries), default=0)

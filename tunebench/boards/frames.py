@@ -1,0 +1,64 @@
+"""A run as tidy pandas tables, one row per observation: for notebooks, behind `tunebench.load`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from tunebench.boards import details, leaderboard, tables
+from tunebench.boards.comparison import place_of
+from tunebench.results.predictions import predictions_of
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The tables of one run; accuracies are fractions, but for ``classes``, which is in percentage points."""
+
+    out: Path
+    budget: float
+    """OA budget of the suite, in percentage points."""
+    rows: pandas.DataFrame
+    """As leaderboard.csv: one row per data set, network, target and tuner."""
+    curves: pandas.DataFrame
+    """One row per tuner, variant and OA budget."""
+    pairs: pandas.DataFrame
+    """One row per two tuners and variant: differences, intervals, adjusted p values."""
+    classes: pandas.DataFrame
+    """One row per tuner, variant and class: ``value`` is the change of the class's recall, mean over seeds."""
+    notes: tuple[str, ...]
+    """What a reader has to know before believing the figures."""
+
+    def predictions(self, variant: str = "plain") -> pandas.DataFrame:
+        """One row per tuner, seed and test image at the suite's budget: ``label``, ``original``, ``tuned``.
+
+        Complete tuners only. Classes are indices.
+        """
+        return pandas.concat(list(self._predictions(variant)), ignore_index=True)
+
+    def _predictions(self, variant: str) -> Iterator[pandas.DataFrame]:
+        for block, complete in leaderboard.complete_blocks(self.out):
+            for tuner, records in complete.items():
+                for record in records:
+                    labels, original, tuned = predictions_of(record, variant, str(float(self.budget)))
+                    named = place_of(block) | {"tuner": tuner, "seed": record["cell"]["seed"]}
+                    images = {"image": np.arange(len(labels)), "label": labels, "original": original, "tuned": tuned}
+                    yield pandas.DataFrame(named | images)
+
+
+def load(out: Path) -> Frames:
+    """The tables of the run folder ``out``; StoreError when there is no run in it."""
+    board = leaderboard.build(out)
+    changes, _, _ = details.of_run(out, board.budget)
+    return Frames(
+        out=out,
+        budget=board.budget,
+        rows=tables.frame(board).infer_objects(),
+        curves=pandas.DataFrame(board.curves),
+        pairs=pandas.DataFrame(board.pairs),
+        classes=pandas.DataFrame(changes),
+        notes=tuple(board.notes),
+    )
