@@ -42,7 +42,7 @@ def render(board: Leaderboard) -> str:
         rows=[table.line(row, columns, first) for row in board.rows],
         legend=legend(columns),
         charts=[(name, CHARTS[name][0]) for name in data],
-        command=words.command_of(board.lock["suite"]),
+        suite=words.suite_file(board.lock["suite"]),
         origin=words.origin(board.lock),
         data=embedded(board, data),
         library=library() if data else "",

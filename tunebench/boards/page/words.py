@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from collections.abc import Iterable, Sequence
 
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
-
-FLAGS = {"datasets": "-d", "models": "-m", "tuners": "-t", "targets": "--target"}
-"""Keys of a suite that are lists, as options of ``tunebench run``."""
 
 
 def question(board: Leaderboard) -> str:
@@ -66,15 +63,9 @@ def told(row: Row) -> Row:
     }
 
 
-def command_of(suite: Row) -> str:
-    """The command that runs the same suite again, whatever file it came from."""
-    words = ["tunebench", "run"]
-    for name, value in suite.items():
-        if name in FLAGS:
-            words += [word for item in value for word in (FLAGS[name], str(item))]
-        elif name != "name" and value is not None:
-            words += [f"--{name}", str(value)]
-    return shlex.join([*words, "-o", "OUT"])
+def suite_file(suite: Row) -> str:
+    """The suite.toml that runs the same suite again, whatever flags it was made with."""
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in suite.items() if value is not None)
 
 
 def origin(lock: Row) -> list[tuple[str, str]]:
