@@ -142,3 +142,13 @@ def test_files_are_written(board, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES.values())
     assert (tmp_path / "leaderboard.csv").read_text("utf-8") == render(board, "csv")
     assert (tmp_path / "leaderboard.md").read_text("utf-8") == render(board, "markdown")
+
+
+def test_a_page_is_made_again_when_its_figures_change(board, tmp_path):
+    """It stays while they are the same, and not a moment longer."""
+    write_files(board, tmp_path)
+    (tmp_path / "index.html").write_text("as before")
+    write_files(board, tmp_path)
+    assert (tmp_path / "index.html").read_text("utf-8") == "as before"
+    write_files(replace(board, notes=["changed"]), tmp_path)
+    assert (tmp_path / "index.html").read_text("utf-8").startswith("<!doctype html>")

@@ -44,9 +44,15 @@ def render(board: Leaderboard, kind: str) -> str:
 
 
 def write_files(board: Leaderboard, out: Path) -> None:
-    """Write leaderboard.csv, .json and .md, and the page index.html, into ``out``."""
+    """Write leaderboard.csv, .json and .md, and the page index.html, into ``out``.
+
+    A page whose figures are those of the last time stays: it is what takes longest.
+    """
+    figures, told = out / FILES["json"], as_json(board)
+    same = figures.is_file() and figures.read_text("utf-8") == told and (out / FILES["html"]).is_file()
     for kind, name in FILES.items():
-        write_text(out / name, render(board, kind))
+        if not (same and kind == "html"):
+            write_text(out / name, render(board, kind))
 
 
 def as_csv(board: Leaderboard) -> str:

@@ -10,7 +10,7 @@ from browser import Visit, chromium
 
 from tunebench.boards import chart_data, leaderboard, page, plots
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BOARDS = ("mnist", "fashion-mnist")
 SHOTS = {
     "page-desk": {"viewport": {"width": 1100, "height": 1000}},
