@@ -80,6 +80,9 @@ class Bars:
 @click.option("--explain-cache", is_flag=True, help="Say of every cell why it is reused or computed.")
 @click.option("--executor", default="processes", show_default=True, help="Or dask://HOST:PORT, a dask scheduler.")
 @click.option("--memory", metavar="SIZE", help="Of one cell, such as 2G.  [the machine's, divided by -j]")
+@click.option(
+    "--optuna-storage", metavar="URL", help="Keep the searches as Optuna studies, such as sqlite:///studies.db."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def command(suite: Path | None, **flags: Any) -> int:
     """Run SUITE (a TOML file; without one, the embedded digits suite) and print its leaderboard.
@@ -103,7 +106,7 @@ def command(suite: Path | None, **flags: Any) -> int:
     chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
 
     from tunebench.datasets import Place
-    from tunebench.grid import plan, runner
+    from tunebench.grid import plan, runner, studies
     from tunebench.plugins import PluginFile
 
     options = plan.RunOptions(
@@ -118,6 +121,7 @@ def command(suite: Path | None, **flags: Any) -> int:
         executor=flags["executor"],
         memory=plan.bytes_of(flags["memory"]) if flags["memory"] else None,
     )
+    storage = studies.opened(flags["optuna_storage"]) if flags["optuna_storage"] else None
     if flags["dry_run"]:
         click.echo(plan.describe(chosen, options))
         return 0
@@ -126,6 +130,8 @@ def command(suite: Path | None, **flags: Any) -> int:
         counts = runner.run(chosen, options, bars)
     finally:
         bars.end()
+    if storage is not None:
+        studies.keep(options.out, storage, options.plugins)
     from tunebench.boards import leaderboard, tables
     from tunebench.results.cells import FAILURES
 
