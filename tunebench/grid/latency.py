@@ -60,7 +60,7 @@ def rebuilt(task: TuningTask, tuner: Any, chosen: Record) -> nn.Module:
     if chosen["fell_back"]:
         output: nn.Module | LogitEdit = LogitEdit.of_target(task)
     else:
-        output = checked(tuner.tune(task, chosen["params"], tuner.prepare(task)), task)
+        output = checked(tuner.tune(task, dict(chosen["params"]), tuner.prepare(task)), task)
         if chosen["scale"] is not None and isinstance(output, LogitEdit):
             output = output.scaled(chosen["scale"])
     return finished(task, Candidate(chosen["trial"], {}, output, Score(0, 0, 0, 0), shift=chosen["shift"]))

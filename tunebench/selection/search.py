@@ -8,9 +8,10 @@ the host (the scale of a `Tuner.scalable` edit, the bias of the shifted variant)
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 PAPER_SCALE = FloatDistribution(0.25, 16.0, log=True)
 """Search range of the scale under ``--protocol paper``; the paper's choices lie in 2 to 12."""
+WALKED = 1000
+"""Largest space of integers and categories that is walked without repeats."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -68,8 +71,9 @@ def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
         for trial, params, report in trials_of(space, options.trials, task.seed):
             scale = params.get("scale") if scale_searched else None
             own = {name: value for name, value in params.items() if not (scale_searched and name == "scale")}
+            given = dict(own)  # a tuner may take it apart; what is kept is what was tried
             with clock:
-                output = checked(tuner.tune(task, own, prepared), task)
+                output = checked(tuner.tune(task, given, prepared), task)
             if tuner.scalable and isinstance(output, LogitEdit):
                 if scale is None:
                     score = selector.add_ray(trial, own, output)
@@ -91,15 +95,15 @@ def trials_of(
 ) -> Iterator[tuple[int, dict[str, Any], Any]]:
     """Yield (number from 1, params, report) for each trial after the unchanged original.
 
-    An empty space gives one trial. A finite space is walked in random order without repeats; any other is searched
+    An empty space gives one trial. A `finite` space is walked in random order without repeats; any other is searched
     by TPE with TA and OA as two objectives, so that no budget is favoured. Call ``report(score)`` after each.
     """
     if not space:
         yield 1, {}, lambda score: None
         return
     study = optuna.create_study(directions=["maximize", "maximize"], sampler=optuna.samplers.TPESampler(seed=seed))
-    grid = finite(space)
     planned = trials - 1
+    grid = finite(space, planned)
     if grid is not None:
         random.Random(seed).shuffle(grid)
         planned = min(planned, len(grid))
@@ -114,20 +118,33 @@ def trials_of(
         yield number, dict(trial.params), report
 
 
-def finite(space: Mapping[str, BaseDistribution], limit: int = 1000) -> list[dict[str, Any]] | None:
-    """Every point of a space of integers and categories, or None if there is another kind or too many points."""
-    axes: list[list[Any]] = []
+def finite(
+    space: Mapping[str, BaseDistribution], planned: int = WALKED, limit: int = WALKED
+) -> list[dict[str, Any]] | None:
+    """Every point of a space of integers and categories, or None if there is another kind or too many points.
+
+    A logarithmic axis is for the sampler, since walking it would favour large values, unless ``planned`` trials
+    reach every point. Sizes are arithmetic: a range may hold more values than memory.
+    """
+    axes: list[Sequence[Any]] = []
+    most = limit
     for distribution in space.values():
         if isinstance(distribution, CategoricalDistribution):
-            axes.append(list(distribution.choices))
+            axes.append(distribution.choices)
         elif isinstance(distribution, IntDistribution):
-            axes.append(list(range(distribution.low, distribution.high + 1, distribution.step)))
+            axes.append(range(distribution.low, distribution.high + 1, distribution.step))
+            if distribution.log:
+                most = min(most, planned)
         else:
             return None
-    size = 1
-    for axis in axes:
-        size *= len(axis)
-    return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)] if size <= limit else None
+    if math.prod(map(size_of, axes)) > most:
+        return None
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
+
+
+def size_of(axis: Sequence[Any]) -> int:
+    """Number of values; `len` refuses ranges of more than a machine word."""
+    return (axis[-1] - axis[0]) // axis.step + 1 if isinstance(axis, range) else len(axis)
 
 
 def regret(selector: Selector, rays: Any) -> int:
