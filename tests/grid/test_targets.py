@@ -12,6 +12,9 @@ ORIGINALS = [
 """Class 1 is the weakest of the first seed, class 2 of both together."""
 
 
+DIGITS = ("0", "1", "2", "3")
+
+
 @pytest.mark.parametrize(
     ("patterns", "expected"),
     [
@@ -27,21 +30,21 @@ ORIGINALS = [
 )
 def test_names_become_classes(patterns, expected):
     """Weakest is by validation accuracy averaged over seeds; the user's order stays, repeats go."""
-    assert resolve_targets(patterns, ORIGINALS, "x y") == expected
+    assert resolve_targets(patterns, ORIGINALS, DIGITS, "x y") == expected
 
 
 def test_equally_weak_classes_come_in_order():
     """A tie goes to the lower class number."""
     tied = [{"valid_hits": [5, 4, 4], "valid_totals": [5, 5, 5]}]
-    assert resolve_targets(["weakest"], tied, "x y") == ["1"]
+    assert resolve_targets(["weakest"], tied, DIGITS[:3], "x y") == ["1"]
 
 
 def test_a_class_without_validation_samples():
     """Such a class is never the weakest, and naming it is an error that gives the counts."""
     originals = [{"valid_hits": [3, 0, 4], "valid_totals": [5, 0, 5]}]
-    assert resolve_targets(["weakest"], originals, "x y") == ["0"]
+    assert resolve_targets(["weakest"], originals, DIGITS[:3], "x y") == ["0"]
     with pytest.raises(DataError, match=r"x y: class 1 has no validation sample; samples per class: \[5, 0, 5\]"):
-        resolve_targets(["1"], originals, "x y")
+        resolve_targets(["1"], originals, DIGITS[:3], "x y")
 
 
 @pytest.mark.parametrize(
@@ -59,4 +62,48 @@ def test_a_class_without_validation_samples():
 def test_targets_that_cannot_be(pattern, fault):
     """A slip or a class that the data set does not have is found without any original."""
     with pytest.raises(UsageError, match=fault):
-        check_targets([pattern], 4, "x")
+        check_targets([pattern], DIGITS, "x")
+
+
+ANIMALS = ("cat", "dog", "3", "cat+dog", "all")
+COUNTED = tuple(str(number) for number in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "expected"),
+    [
+        ("cat", ANIMALS, ["0"]),
+        ("dog+cat", ANIMALS, ["0+1"]),
+        ("cat+dog", ANIMALS, ["3"]),
+        ("3", ANIMALS, ["2"]),
+        ("1", ANIMALS, ["1"]),
+        ("1+cat", ANIMALS, ["0+1"]),
+        ("all", ANIMALS, ["0", "1", "2", "3", "4"]),
+        ("4", ANIMALS, ["4"]),
+        ("3", COUNTED, ["2"]),
+        ("11", COUNTED, ["10"]),
+        ("1+11", COUNTED, ["0+10"]),
+        ("weakest", COUNTED, ["0"]),
+    ],
+)
+def test_what_the_user_calls_a_class(pattern, names, expected):
+    """A name comes first, also one that is a number or holds a plus; a number where no name is one is the index."""
+    equal = [{"valid_hits": [1] * len(names), "valid_totals": [1] * len(names)}]
+    assert resolve_targets([pattern], equal, names, "x y") == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "fault"),
+    [
+        ("cta", ANIMALS, "unknown target 'cta'; did you mean cat"),
+        ("Cat", ANIMALS, "did you mean cat"),
+        ("cat+bird", ANIMALS, "unknown target 'cat\\+bird'"),
+        ("0", COUNTED, "x has classes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+        ("9", ANIMALS, "x has classes cat, dog"),
+        ("40", tuple(f"n{number:02}" for number in range(40)), "n11 and 28 more"),
+    ],
+)
+def test_names_that_no_class_has(pattern, names, fault):
+    """The nearest names, or what there is, is named; where classes are numbered, a number is never an index."""
+    with pytest.raises(UsageError, match=fault):
+        check_targets([pattern], names, "x")

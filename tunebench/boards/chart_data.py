@@ -18,18 +18,19 @@ LEADERS = 8
 """Tuners of a block that get a colour of their own."""
 OTHERS = "other tuners"
 """What the rest is called; no name of a tuner."""
-BLOCK = ["dataset", "model", "target"]
+BLOCK = ["dataset", "model", "target_name"]
+"""Columns of a board that name a block to a reader."""
 
 
 def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
     """The data of every chart: ``block`` (its title), ``variant``, ``tuner``, ``series``, figures; gains in points."""
     by_class, taken, history = details.of_run(board.out, board.budget)
     found = {
-        "curves": with_mean(curve_rows(board), ["tuner", "variant", "budget"]),
+        "curves": with_mean(with_names(curve_rows(board), board), ["tuner", "variant", "budget"]),
         "costs": with_mean(cost_rows(board), ["tuner", "variant", "kind"]),
-        "classes": pandas.DataFrame(by_class),
-        "missed": pandas.DataFrame(taken),
-        "searches": pandas.DataFrame(history),
+        "classes": with_names(pandas.DataFrame(by_class), board),
+        "missed": with_names(pandas.DataFrame(taken), board),
+        "searches": with_names(pandas.DataFrame(history), board),
     }
     order = {row["tuner"]: place for place, row in reversed(list(enumerate(board.rows)))}
     leading = leaders(found["curves"])
@@ -65,6 +66,25 @@ def cost_rows(board: Leaderboard) -> pandas.DataFrame:
         for kind in COSTS
         if row.get(kind) is not None
     )
+
+
+def with_names(table: pandas.DataFrame, board: Leaderboard) -> pandas.DataFrame:
+    """``table`` with the names of targets, and of other classes, in place of their numbers."""
+    if not len(table):
+        return table
+    if "class" in table:
+        known = board.lock.get("class_names", {})
+        classes = zip(table["dataset"], table["class"], strict=True)
+        table = table.assign(**{"class": [class_name(known.get(dataset, []), number) for dataset, number in classes]})
+    names = {(row["dataset"], row["target"]): row["target_name"] for row in board.rows}
+    called = [names.get(place, place[1]) for place in zip(table["dataset"], table["target"], strict=True)]
+    return table.drop(columns="target").assign(target_name=called)
+
+
+def class_name(names: Sequence[str], number: int) -> str | int:
+    """What the user calls a class; a number where it is called by one, so that 2 comes before 10."""
+    name = names[number] if number < len(names) else str(number)
+    return int(name) if name.isdecimal() else name
 
 
 def variants_of(board: Leaderboard) -> dict[str, str]:

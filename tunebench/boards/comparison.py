@@ -21,6 +21,14 @@ def place_of(block: Block) -> Row:
     return dict(zip(("dataset", "model", "target"), block, strict=True))
 
 
+def target_name(lock: Row, block: Block) -> str:
+    """What the user calls a block's target; the numbers of its classes where the lock holds no names."""
+    dataset, _, target = block
+    names = lock.get("class_names", {}).get(dataset, [])
+    numbers = [int(part) for part in target.split("+")]
+    return "+".join(names[number] if number < len(names) else str(number) for number in numbers)
+
+
 def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> list[Row]:
     """Fill in intervals, ranks and tie groups of the complete rows; returns every pairwise comparison.
 

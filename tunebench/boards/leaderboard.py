@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.boards.comparison import Block, Row, compare, place_of
+from tunebench.boards.comparison import Block, Row, compare, place_of, target_name
 from tunebench.boards.statistics import area, rank_test
 from tunebench.errors import StoreError
 from tunebench.results.cells import STATUSES, Cell, differences, inputs_of, place_parts
@@ -23,7 +23,7 @@ COLUMNS = (
     "group", "ta_gain_low", "ta_gain_high", "f1", "oa_macro", "worst_class", "worst_recall", "fell", "over_budget",
     "fell_back", "area", "ta_shifted", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "area_shifted",
     "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
-    "latency_batch_us", "latency_batch_ratio", "reason",
+    "latency_batch_us", "latency_batch_ratio", "reason", "target_name",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
 
@@ -57,6 +57,8 @@ def build(out: Path) -> Leaderboard:
     for block in planned_blocks(lock):
         by_tuner = tuners_of(block, lock, records)
         mine = [row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()]
+        for row in mine:
+            row["target_name"] = target_name(lock, block)
         complete = {tuner: found for tuner, found in by_tuner.items() if all_ok(found, suite["seeds"])}
         pairs += compare(block, mine, complete, budget)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]

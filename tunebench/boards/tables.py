@@ -15,7 +15,7 @@ import tabulate
 
 from tunebench.boards import page
 from tunebench.boards.advice import advise, summarise
-from tunebench.boards.chart_data import title
+from tunebench.boards.chart_data import BLOCK, title
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.glossary import column, legend
@@ -178,7 +178,7 @@ def sections(
 ) -> str:
     """One table per data set, model and target, each with its title in a frame."""
     parts = []
-    for place, group in itertools.groupby(board.rows, key=lambda row: (row["dataset"], row["model"], row["target"])):
+    for place, group in itertools.groupby(board.rows, key=lambda row: [row[name] for name in BLOCK]):
         rows = [[shown(row, name, escape) for name in columns] for row in group]
         headers = [column(name).heading for name in columns]
         table = tabulate.tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=align(columns))

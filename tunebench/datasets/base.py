@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from tunebench.errors import DataError, TunebenchError
 
 Split = Literal["train", "test"]
+LONGEST_NAME = 100
+"""Letters of the name of a class."""
 Raw = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 """Inputs (N, *shape) and labels (N,) as a source gives them."""
 
@@ -39,6 +42,8 @@ class DatasetSource:
     """What they are then divided by; None: the standard deviation over all training inputs."""
     paper_iterations: int | None = None
     """SGD steps of the published recipe (Xu & Wang 2026), or None where there is none."""
+    class_names: Sequence[str] | None = None
+    """Names of the labels 0, 1, ...; None: a label is called by its number."""
 
     def load(self, split: Split, place: Place) -> Raw:
         """Raw inputs (N, *shape) and integer labels (N,).
@@ -47,6 +52,14 @@ class DatasetSource:
         files that are missing or damaged.
         """
         raise NotImplementedError(f"data set {self.name!r} does not define load()")
+
+    def load_valid(self, place: Place) -> Raw | None:
+        """A validation split of the data set's own, as `load` gives others; None: it is held out of train."""
+        return None
+
+    def names(self, place: Place) -> Sequence[str] | None:
+        """Names of the labels 0, 1, ..., or of all labels in ascending order; None: their numbers."""
+        return self.class_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +70,8 @@ class Samples:
     """Normalised inputs, (N, *shape) float32."""
     y: Tensor
     """Class numbers from 0, (N,) int64."""
+    valid_from: int | None = None
+    """Row from which on a training split is the data set's own validation split; None: it has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +84,21 @@ class Dataset:
     """Of one input, channels first where it is an image."""
     labels: tuple[int, ...]
     """The original label of every class number, ascending."""
+    class_names: tuple[str, ...]
+    """What the user calls every class, by number."""
     checksum: str
     """sha256 over bytes, dtypes and shapes of the raw training and test arrays, in hexadecimal."""
     source: DatasetSource
     mean: float
     std: float
+    train_size: int
+    """Number of training samples, before any is held out."""
     _raw: dict[Split, Raw] = field(repr=False)
 
-    @property
-    def train_size(self) -> int:
-        """Number of training samples, before any is held out."""
-        return len(self._raw["train"][1])
-
     def train(self) -> Samples:
-        """The training split as fresh tensors."""
-        return self._samples("train")
+        """The training split as fresh tensors, and after it the data set's own validation split if it has one."""
+        samples = self._samples("train")
+        return samples if len(samples.y) == self.train_size else replace(samples, valid_from=self.train_size)
 
     def test(self) -> Samples:
         """The test split as fresh tensors."""
@@ -103,22 +118,26 @@ def opened(name: str, source: DatasetSource, place: Place) -> Dataset:
 
     Raises `DataError` for whatever is wrong with the data.
     """
-    x_train, y_train = train = _checked(name, source, "train", place)
-    x_test, y_test = test = _checked(name, source, "test", place)
-    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
-        raise DataError(
-            f"{name}: inputs are {x_train.dtype} {x_train.shape[1:]} in train but "
-            f"{x_test.dtype} {x_test.shape[1:]} in test; they must agree"
-        )
+    splits = {"train": _checked(name, "train", lambda: source.load("train", place))}
+    valid = _checked(name, "validation", lambda: source.load_valid(place), optional=True)
+    splits |= {"validation": valid} if valid else {}
+    splits["test"] = _checked(name, "test", lambda: source.load("test", place))
+    x_train, y_train = splits["train"]
     labels = np.unique(y_train)
     if len(labels) < 2:
         raise DataError(f"{name}: train holds one class only ({labels[0]}); at least 2 are needed")
-    unknown, counts = np.unique(y_test[~np.isin(y_test, labels)], return_counts=True)
-    if len(unknown):
-        raise DataError(
-            f"{name}: label {unknown[0]} occurs {counts[0]} times in test and 0 times in train; "
-            "remove those samples or add some to train"
-        )
+    for split, (x, y) in splits.items():
+        if x_train.shape[1:] != x.shape[1:] or x_train.dtype != x.dtype:
+            raise DataError(
+                f"{name}: inputs are {x_train.dtype} {x_train.shape[1:]} in train but "
+                f"{x.dtype} {x.shape[1:]} in {split}; they must agree"
+            )
+        unknown, counts = np.unique(y[~np.isin(y, labels)], return_counts=True)
+        if len(unknown):
+            raise DataError(
+                f"{name}: label {unknown[0]} occurs {counts[0]} times in {split} and 0 times in train; "
+                "remove those samples or add some to train"
+            )
     mean, std = _moments(source, x_train)
     if not std > 0:
         raise DataError(f"{name}: all training inputs are equal; there is nothing to learn from")
@@ -127,11 +146,13 @@ def opened(name: str, source: DatasetSource, place: Place) -> Dataset:
         classes=len(labels),
         shape=x_train.shape[1:],
         labels=tuple(labels.tolist()),
-        checksum=_checksum(*train, *test),
+        class_names=_class_names(name, labels.tolist(), source.names(place)),
+        checksum=_checksum(*(array for split in splits.values() for array in split)),
         source=source,
         mean=mean,
         std=std,
-        _raw={"train": train, "test": test},
+        train_size=len(y_train),
+        _raw={"train": _joined(splits["train"], valid), "test": splits["test"]},
     )
 
 
@@ -140,9 +161,36 @@ def reason(error: BaseException) -> str:
     return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")
 
 
-def _checked(name: str, source: DatasetSource, split: Split, place: Place) -> Raw:
+def _joined(first: Raw, second: Raw | None) -> Raw:
+    if second is None:
+        return first
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+
+
+def _class_names(name: str, labels: Sequence[int], names: Sequence[str] | None) -> tuple[str, ...]:
+    """What every class is called; ``names`` are those of the labels 0, 1, ..., or else of ``labels`` in order."""
+    if names is None:
+        return tuple(map(str, labels))
+    names = [str(text) for text in names]
+    if labels[0] >= 0 and labels[-1] < len(names):
+        names = [names[label] for label in labels]
+    if len(names) != len(labels):
+        raise DataError(f"{name}: {len(names)} class names for {len(labels)} labels, {labels[0]} to {labels[-1]}")
+    for text in names:
+        if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
+            raise DataError(f"{name}: {text[:LONGEST_NAME]!r} cannot be the name of a class; give it another")
+        if names.count(text) > 1:
+            raise DataError(f"{name}: two classes are called {text!r}; give one another name")
+    return tuple(names)
+
+
+def _checked(name: str, split: str, load: Callable[[], Raw | None], optional: bool = False) -> Any:
+    """What ``load`` gives, as it should be, or None where that is ``optional``."""
     try:
-        x, y = source.load(split, place)
+        raw = load()
+        if raw is None and optional:
+            return None
+        x, y = raw  # type: ignore[misc]
         x, y = np.asarray(x), np.asarray(y)
     except TunebenchError:
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,13 @@ class IdxSource(DatasetSource):
             raise DataError(f"{images} holds {len(x)} images but {labels.name} {len(y)} labels; replace both")
         _check_labels(labels, y, self.label_bound)
         return x, y
+
+    def names(self, place: Place) -> Sequence[str] | None:
+        """The classes' names where they are no digits: pieces of clothing, letters."""
+        dataset = getattr(import_torchvision().datasets, self.kind)
+        if self.kind == "EMNIST":
+            return list(dataset.classes_split_dict[self.name.removeprefix("emnist-")])
+        return None if self.kind == "MNIST" else list(dataset.classes)
 
     def _files(self, root: Path) -> list[tuple[Path, Path]]:
         """Images and labels of train, then of test."""

@@ -94,7 +94,7 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     sources = registry.named("tunebench_datasets")
     datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
     for dataset in datasets.values():
-        check_targets(suite.targets, dataset.classes, dataset.name)
+        check_targets(suite.targets, dataset.class_names, dataset.name)
     for dataset in datasets.values():  # refuses a recipe that was never published for a data set
         originals.find_recipe(suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size)
     return Plan(suite, registry, datasets, models, tuners)
@@ -110,8 +110,9 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
         by_place.setdefault((key.dataset, key.model), []).append(key)
     for (dataset, model), keys in by_place.items():
         place = f"{dataset} {model}"
-        known = [records[key] for key in keys if key in records] or [unknown_original(plan.datasets[dataset].classes)]
-        for target in resolve_targets(plan.suite.targets, known, place):
+        names = plan.datasets[dataset].class_names
+        known = [records[key] for key in keys if key in records] or [unknown_original(len(names))]
+        for target in resolve_targets(plan.suite.targets, known, names, place):
             for tuner in plan.tuners:
                 for key in sorted(keys, key=lambda key: key.seed):
                     cell = Cell(dataset, model, target, tuner, key.seed)
@@ -143,11 +144,12 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
             seen.append(job.cell.target)
     store.write_lock(
         {
-            "suite": asdict(plan.suite),
+            "suite": asdict(plan.suite) | {"datasets": list(plan.datasets), "models": list(plan.models)},
             "tuners": plan.tuners,
             "targets": targets,
             "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},
             "data": {name: dataset.checksum for name, dataset in plan.datasets.items()},
+            "class_names": {name: list(dataset.class_names) for name, dataset in plan.datasets.items()},
             "inputs": common_inputs(jobs),
         }
     )

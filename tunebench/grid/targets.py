@@ -11,40 +11,47 @@ import numpy as np
 from tunebench.errors import DataError, UsageError
 from tunebench.naming import unknown_name
 
+KEYWORDS = ("weakest", "weakest:2", "all")
+SHOWN = 12
+"""Names of classes that an error lists."""
 
-def resolve_targets(patterns: Iterable[str], originals: Sequence[dict[str, Any]], place: str) -> list[str]:
-    """Targets such as ``"5"`` or ``"3+5"`` for the names that a user gave, in the order given, without repeats.
+
+def resolve_targets(
+    patterns: Iterable[str], originals: Sequence[dict[str, Any]], names: Sequence[str], place: str
+) -> list[str]:
+    """Targets such as ``"5"`` or ``"3+5"`` for what a user typed, in the order given, without repeats.
 
     ``originals`` are the records of all seeds of one data set and model; ``weakest`` is the class with the lowest
-    validation accuracy averaged over them. ``place`` names data set and model in errors.
+    validation accuracy averaged over them. ``names`` are those of the classes, ``place`` names data set and model in
+    errors.
     """
     hits = np.array([record["valid_hits"] for record in originals], dtype=float)
     totals = np.array([record["valid_totals"] for record in originals])
-    classes = totals.shape[1]
     with np.errstate(invalid="ignore"):
         accuracy = (hits / totals).mean(axis=0)
     by_weakness = [int(c) for c in np.argsort(accuracy, kind="stable") if not np.isnan(accuracy[c])]
     found: list[str] = []
     for pattern in patterns:
-        found += expand(pattern, by_weakness, classes, place)
+        found += expand(pattern, by_weakness, names, place)
     for target in found:
-        for part in target.split("+"):
-            if int(totals[:, int(part)].min()) == 0:
+        for part in map(int, target.split("+")):
+            if int(totals[:, part].min()) == 0:
                 counts = totals.min(axis=0).tolist()
                 raise DataError(
-                    f"{place}: class {part} has no validation sample; samples per class: {counts}; name another class"
+                    f"{place}: class {names[part]} has no validation sample; samples per class: {counts}; "
+                    "name another class"
                 )
     return list(dict.fromkeys(found))
 
 
-def check_targets(patterns: Iterable[str], classes: int, place: str) -> None:
+def check_targets(patterns: Iterable[str], names: Sequence[str], place: str) -> None:
     """UsageError for a target that no original can give a meaning to: known before anything is trained."""
     for pattern in patterns:
-        expand(pattern, list(range(classes)), classes, place)
+        expand(pattern, list(range(len(names))), names, place)
 
 
-def expand(pattern: str, by_weakness: list[int], classes: int, place: str) -> list[str]:
-    """The targets that one name stands for."""
+def expand(pattern: str, by_weakness: list[int], names: Sequence[str], place: str) -> list[str]:
+    """The targets that one pattern stands for."""
     weakest = re.fullmatch(r"weakest(?::(\d+))?", pattern)
     if weakest:
         count = int(weakest[1] or 1)
@@ -52,11 +59,30 @@ def expand(pattern: str, by_weakness: list[int], classes: int, place: str) -> li
             raise UsageError(f"target {pattern!r}: {place} has {len(by_weakness)} classes")
         return [str(c) for c in by_weakness[:count]]
     if pattern == "all":
-        return [str(c) for c in range(classes)]
-    if not re.fullmatch(r"\d+(\+\d+)*", pattern):
-        hint = unknown_name("target", pattern, ("weakest", "weakest:2", "all"))
-        raise UsageError(f"{hint} (or a class from 0 to {classes - 1}, or several joined by +)")
-    numbers = sorted({int(part) for part in pattern.split("+")})
-    if numbers[-1] >= classes:
-        raise UsageError(f"target {pattern!r}: {place} has classes 0 to {classes - 1}")
-    return ["+".join(map(str, numbers))]
+        return [str(c) for c in range(len(names))]
+    whole = class_of(pattern, names)
+    parts = [whole] if whole is not None else [class_of(part, names) for part in pattern.split("+")]
+    numbers = sorted({part for part in parts if part is not None})
+    if None not in parts:
+        return ["+".join(map(str, numbers))]
+    if re.fullmatch(r"\d+(\+\d+)*", pattern):
+        raise UsageError(f"target {pattern!r}: {place} has classes {listed(names)}")
+    hint = unknown_name("target", pattern, (*KEYWORDS, *names) if len(names) <= SHOWN else KEYWORDS)
+    raise UsageError(f"{hint} (or a class of {listed(names)}, or several joined by +)")
+
+
+def class_of(text: str, names: Sequence[str]) -> int | None:
+    """Number of the class that ``text`` means: its name, or else its number, where numbers are no names; or None."""
+    if text in names:
+        return list(names).index(text)
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or all(name.isdecimal() for name in names):
+        return None
+    return int(text) if int(text) < len(names) else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names of classes in a few words."""
+    if list(names) == [str(number) for number in range(len(names))]:
+        return f"0 to {len(names) - 1}"
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

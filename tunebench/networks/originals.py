@@ -124,7 +124,10 @@ def materialise(dataset: Dataset) -> Path:
 
     def build(folder: Path) -> None:
         for split, samples in (("train", dataset.train()), ("test", dataset.test())):
-            save_file({"x": samples.x.contiguous(), "y": samples.y}, folder / f"{split}.safetensors")
+            tensors = {"x": samples.x.contiguous(), "y": samples.y}
+            if samples.valid_from is not None:
+                tensors["valid_from"] = torch.tensor(samples.valid_from)
+            save_file(tensors, folder / f"{split}.safetensors")
 
     folder = data_folder(dataset.checksum)
     discard(folder, lambda: data_fault(folder))
@@ -139,7 +142,7 @@ def data_folder(checksum: str) -> Path:
 def load_split(checksum: str, split: Literal["train", "test"]) -> Samples:
     """Memory-mapped samples of a materialised data set."""
     tensors = load_file(data_folder(checksum) / f"{split}.safetensors")
-    return Samples(tensors["x"], tensors["y"])
+    return Samples(tensors["x"], tensors["y"], int(tensors["valid_from"]) if "valid_from" in tensors else None)
 
 
 def fault_of(key: OriginalKey) -> str | None:
@@ -191,7 +194,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         train_rows, seen = torch.arange(len(data.y)), load_split(key.data, "test")
         x_valid, y_valid, valid_rows = seen.x, seen.y, torch.arange(0)
     else:
-        train_rows, valid_rows = holdout(data.y, key.seed)
+        train_rows, valid_rows = split_of(data, key.seed)
         x_valid, y_valid = data.x[valid_rows], data.y[valid_rows]
     classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
@@ -222,6 +225,13 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     }
     save_file({name: t.contiguous() for name, t in tensors.items()}, folder / "activations.safetensors")
     (folder / "original.json").write_text(json.dumps(record, indent=1))
+
+
+def split_of(data: Samples, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to train on and rows of validation: the data set's own split, or held out by ``seed`` where it has none."""
+    if data.valid_from is None:
+        return holdout(data.y, seed)
+    return torch.arange(data.valid_from), torch.arange(data.valid_from, len(data.y))
 
 
 def run_recipe(model: nn.Module, x: Tensor, y: Tensor, key: OriginalKey, line: int | None) -> int:

@@ -16,6 +16,8 @@ from tunebench.results.store import Store
 VARYING = frozenset({"tune_seconds", "provenance"})
 """What may differ between two computations of one cell."""
 UNITED = ("datasets", "models", "tuners", "targets")
+DESCRIBED = ("recipes", "data", "class_names")
+"""What a lock says of every data set."""
 NAMED = 5
 """Conflicts that an error names before it only counts."""
 
@@ -65,7 +67,8 @@ def unite(locks: Sequence[dict[str, Any]], sources: Sequence[Path]) -> dict[str,
     """One resolved suite for all; UsageError where two disagree about the rules or the code of a tuner."""
     first, *others = locks
     suite, targets = dict(first["suite"]), {place: list(found) for place, found in first["targets"].items()}
-    tuners, recipes, data = list(first["tuners"]), dict(first.get("recipes", {})), dict(first.get("data", {}))
+    tuners = list(first["tuners"])
+    described = {name: dict(first.get(name, {})) for name in DESCRIBED}
     inputs = {name: dict(part) for name, part in first["inputs"].items()}
     for lock, source in zip(others, sources[1:], strict=True):
         changed = [
@@ -84,9 +87,9 @@ def unite(locks: Sequence[dict[str, Any]], sources: Sequence[Path]) -> dict[str,
         for place, found in lock["targets"].items():
             targets[place] = list(dict.fromkeys([*targets.get(place, []), *found]))
         tuners = sorted({*tuners, *lock["tuners"]})
-        recipes.update(lock.get("recipes", {}))
-        data.update(lock.get("data", {}))
-    return {"suite": suite, "tuners": tuners, "targets": targets, "recipes": recipes, "data": data, "inputs": inputs}
+        for name, known in described.items():
+            known.update(lock.get(name, {}))
+    return {"suite": suite, "tuners": tuners, "targets": targets, **described, "inputs": inputs}
 
 
 def usable(store: Store, lock: dict[str, Any], remarks: list[str]) -> Iterator[tuple[Cell, dict[str, Any]]]:

@@ -88,6 +88,7 @@ TIMES = fields(
     key=text(re.compile("[0-9a-f]{64}")), status=one_of(*STATUSES, "mismatch")
 )  # "mismatch": see tunebench.grid.latency
 LOCK = fields(
+    {"class_names": table(NAME, listing(text(NAME)))},
     suite=fields(
         seeds=integer(1, 10**4),
         trials=integer(2, 10**6),

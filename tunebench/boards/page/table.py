@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunebench.boards.chart_data import title
+from tunebench.boards.chart_data import BLOCK, title
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import COLUMNS
 from tunebench.glossary import UNITS, column
 
-PLACE = ("dataset", "model", "target")
+PLACE = tuple(BLOCK)
 DECIDING = ("rank", "status", "ta", "ta_gain", "oa_gain", "over_budget", "group", "certified", "latency_ratio")
 """Columns that are shown first, with the gains of every variant; the rest stands behind a switch."""
 FOLDED = ("ta_low", "ta_high", "reason")

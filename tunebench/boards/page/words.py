@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from tunebench.boards.chart_data import BLOCK
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
@@ -12,11 +13,11 @@ from tunebench.glossary import column
 
 def question(board: Leaderboard) -> str:
     """What the suite asked."""
-    of = {name: listed(row[name] for row in board.rows) for name in ("dataset", "model", "target")}
-    noun = "classes" if " and " in of["target"] else "class"
+    of = {name: listed(row[name] for row in board.rows) for name in BLOCK}
+    noun = "classes" if len({row["target"] for row in board.rows}) > 1 else "class"
     return (
-        f"Which tuner raises the recall (TA) of {noun} {of['target']} of {of['model']} on {of['dataset']} most, while "
-        f"accuracy over all classes (OA) falls by at most {board.budget:g} points?"
+        f"Which tuner raises the recall (TA) of {noun} {of['target_name']} of {of['model']} on {of['dataset']} most, "
+        f"while accuracy over all classes (OA) falls by at most {board.budget:g} points?"
     )
 
 
