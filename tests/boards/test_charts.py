@@ -54,7 +54,7 @@ def test_means_are_of_what_every_block_has():
     """Two blocks make a mean of both; a tuner that one of them lacks is in none; one block has no mean."""
     rows = [("a", "x", 1.0), ("b", "x", 3.0), ("a", "y", 9.0)]
     table = pandas.DataFrame(
-        [{"dataset": d, "model": "m", "target": "1", "tuner": t, "ta_gain": v} for d, t, v in rows]
+        [{"dataset": d, "model": "m", "target_name": "1", "tuner": t, "ta_gain": v} for d, t, v in rows]
     )
     means = chart_data.with_mean(table, ["tuner"])
     assert means[means["dataset"].isna()][["tuner", "ta_gain"]].values.tolist() == [["x", 2.0]]

@@ -124,6 +124,7 @@ def test_a_row_without_a_result_shows_its_status(board):
             "dataset": "d",
             "model": "m",
             "target": "1",
+            "target_name": "ankle boot",
             "tuner": "t",
             "status": "timeout",
             "reason": "took longer",
@@ -132,6 +133,7 @@ def test_a_row_without_a_result_shows_its_status(board):
     text = render(replace(board, rows=rows), "table")
     assert "timeout" in text
     assert "t: timeout: took longer" in text
+    assert "d m, class ankle boot" in text
     assert "None" not in text
     assert "nan" not in text
 

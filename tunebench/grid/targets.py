@@ -75,7 +75,7 @@ def class_of(text: str, names: Sequence[str]) -> int | None:
     """Number of the class that ``text`` means: its name, or else its number, where numbers are no names; or None."""
     if text in names:
         return list(names).index(text)
-    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or all(name.isdecimal() for name in names):
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or all(re.fullmatch(r"-?\d+", name) for name in names):
         return None
     return int(text) if int(text) < len(names) else None
 
