@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunebench import UsageError
-from tunebench.naming import name_of, path_part, seed_of, unknown_name
+from tunebench.naming import name_of, one_line, path_part, printable, seed_of, unknown_name
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in (".", "..")))
@@ -48,3 +48,25 @@ def test_suggestions():
         unknown_name("tuner", "smvt-js", ["smvt-sj", "smvt-sj-exact"])
     )
     assert "known: cw-p, sj" in str(unknown_name("tuner", "zzz", ["sj", "cw-p"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("\x9b2J", "\\x9b2J"),
+        ("a\u202egpj.exe", "a\\u202egpj.exe"),
+        ("a\u200fb\u061c", "a\\u200fb\\u061c"),
+        ("sj\u200b", "sj\\u200b"),
+        ("sj\U000e0041", "sj\\U000e0041"),
+        ("\ufeffmnist", "\\ufeffmnist"),
+        ("caf\udce9", "caf\\udce9"),
+        ("a\rb\r\nc\td", "a\\rb\nc\td"),
+        ("Jos\u00e9 \u732b \u0646\u200c\u0645 +5", "Jos\u00e9 \u732b \u0646\u200c\u0645 +5"),
+    ],
+)
+def test_what_acts_on_a_reader_becomes_an_escape(text, shown):
+    """Terminal controls, marks of direction and hidden letters are shown; letters of any language stay."""
+    assert printable(text) == shown
+    assert "\n" not in one_line(text)
+    shown.encode()

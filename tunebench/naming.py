@@ -1,14 +1,35 @@
-"""Names that users type and names that become files."""
+"""Names that users type, names that become files, and texts that may be printed."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from urllib.parse import quote, unquote
 
 from tunebench.errors import UsageError
+
+UNSEEN = (
+    r"\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f"
+)
+"""Controls, line separators, marks of direction, characters without width, halves of characters."""
+CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
+"""What acts on a terminal or hides in a text; not the tab and the end of a line."""
+NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,200}}")
+"""What the name of a data set, network or class in a file may be."""
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that is `CONTROL` written as a backslash escape: the door of all that is printed."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """``text``, printable, with a space for every run of white space."""
+    return printable(" ".join(text.split()))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -13,6 +13,7 @@ import numpy as np
 from tunebench.boards.comparison import Block, Row, compare, place_of, target_name
 from tunebench.boards.statistics import area, rank_test
 from tunebench.errors import StoreError
+from tunebench.naming import one_line
 from tunebench.results.cells import STATUSES, Cell, differences, inputs_of, place_parts
 from tunebench.results.store import Damaged, Store
 from tunebench.selection.budgets import BUDGETS
@@ -63,7 +64,7 @@ def build(out: Path) -> Leaderboard:
         pairs += compare(block, mine, complete, budget)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
-    notes += remarks(rows, suite)
+    notes = [one_line(note) for note in [*notes, *remarks(rows, suite)]]
     return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes, out, lock)
 
 
@@ -223,9 +224,9 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
 
 
 def last_line(text: str) -> str:
-    """The end of a traceback, short, and no formula to a spreadsheet."""
+    """The end of a traceback, short."""
     lines = text.strip().splitlines()
-    return lines[-1].lstrip("=+-@\t ")[:300] if lines else ""
+    return lines[-1].strip()[:300] if lines else ""
 
 
 def mean(values: Iterable[float]) -> float:

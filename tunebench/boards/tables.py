@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import itertools
 import json
 import re
@@ -19,6 +21,7 @@ from tunebench.boards.chart_data import BLOCK, title
 from tunebench.boards.comparison import Row
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.glossary import column, legend
+from tunebench.naming import one_line
 from tunebench.results.store import write_text
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their 
 SCHEMA = 1
 FILES = {"csv": "leaderboard.csv", "json": "leaderboard.json", "markdown": "leaderboard.md", "html": "index.html"}
 """What a run folder holds for readers, by format."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What the texts begin with that spreadsheets compute."""
 SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group", "ta_gain_shifted")
 CERTIFIED = ("ta_gain_certified",)
 LATEX = ("tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted")
@@ -57,7 +62,15 @@ def write_files(board: Leaderboard, out: Path) -> None:
 
 def as_csv(board: Leaderboard) -> str:
     """One line per row; fractions, empty where there is no figure."""
-    return str(frame(board).to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerows([COLUMNS, *([inert(row[name]) for name in COLUMNS] for row in board.rows)])
+    return text.getvalue()
+
+
+def inert(value: Any) -> Any:
+    """``value``, with an apostrophe before a text that a spreadsheet would take for a formula; numbers stay."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def frame(board: Leaderboard) -> pandas.DataFrame:
@@ -85,14 +98,19 @@ def as_json(board: Leaderboard) -> str:
 def as_table(board: Leaderboard) -> str:
     """Short tables for an 80-column terminal, one per data set, model and target, then what failed and why."""
     certified = any(row.get("ta_gain_certified") is not None for row in board.rows)
-    body = sections(board, SHORT + CERTIFIED * certified, "simple", lambda name, table: f"{name}\n\n{table}\n", str)
+    body = sections(
+        board, SHORT + CERTIFIED * certified, "simple", lambda name, table: f"{one_line(name)}\n\n{table}\n", one_line
+    )
     failed = [f"{row['tuner']}: {row['status']}: {row['reason']}" for row in board.rows if row["reason"]]
     words = (
         f"TA: recall of the target class. OA: accuracy over all. OA budget: {board.budget:g} points. More: "
         f"{FILES['html']}, tunebench explain WORD."
     )
     return (
-        "\n".join([body, *(textwrap.fill(line, 80) for line in [*dict.fromkeys(failed), *board.notes, words])]) + "\n"
+        "\n".join(
+            [body, *(textwrap.fill(one_line(line), 80) for line in [*dict.fromkeys(failed), *board.notes, words])]
+        )
+        + "\n"
     )
 
 
@@ -165,8 +183,8 @@ def as_latex(board: Leaderboard) -> str:
             f"\\label{{tab:{label}}}\n{table}\n\\end{{table}}\n"
         )
 
-    notes = "".join(f"% {note}\n" for note in board.notes)
-    return f"% needs \\usepackage{{booktabs}}\n{notes}\n" + sections(board, LATEX, "latex_booktabs", framed, str)
+    notes = "".join(f"% {one_line(note)}\n" for note in board.notes)
+    return f"% needs \\usepackage{{booktabs}}\n{notes}\n" + sections(board, LATEX, "latex_booktabs", framed, one_line)
 
 
 def sections(
@@ -218,13 +236,13 @@ def points(value: float) -> str:
 
 def escape_markdown(text: str) -> str:
     """``text`` without any sign that Markdown or embedded HTML would act on."""
-    text = html.escape(" ".join(text.split()), quote=False)
+    text = html.escape(one_line(text), quote=False)
     return "".join(f"\\{sign}" if sign in "\\`*_[]|#" else sign for sign in text)
 
 
 def escape_latex(text: str) -> str:
     """``text`` without any sign that LaTeX would act on."""
-    return "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in one_line(text))
 
 
 RENDERERS: dict[str, Callable[[Leaderboard], str]] = {

@@ -10,6 +10,7 @@ import click
 
 from tunebench import __version__
 from tunebench.cli.help import completed
+from tunebench.cli.output import complain
 from tunebench.errors import TunebenchError
 
 COMMANDS = {
@@ -97,5 +98,5 @@ def main(args: list[str] | None = None) -> None:
 
 def fail(text: str, code: int) -> None:
     """Print one line and exit."""
-    click.echo(f"tunebench: {' '.join(text.split())}", err=True)
+    complain(text)
     sys.exit(code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from tunebench.cli.output import say
+
 
 @click.command(name="cache")
 @click.argument("action", type=click.Choice(["size", "clear"]), default="size")
@@ -12,6 +14,6 @@ def command(action: str) -> None:
     from tunebench.networks import cache
 
     if action == "clear":
-        click.echo(f"freed {cache.clear_cache() / 1e6:.1f} MB in {cache.cache_root()}")
+        say(f"freed {cache.clear_cache() / 1e6:.1f} MB in {cache.cache_root()}")
     else:
-        click.echo(f"{cache.size_of_cache() / 1e6:.1f} MB in {cache.cache_root()}")
+        say(f"{cache.size_of_cache() / 1e6:.1f} MB in {cache.cache_root()}")

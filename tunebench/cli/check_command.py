@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tunebench.cli.options import data_dir_option, many, plugin_option
+from tunebench.cli.output import say
 
 if TYPE_CHECKING:
     from tunebench.testing import Result
@@ -55,13 +56,13 @@ def check_tuners(what: str) -> int:
     torch.set_num_threads(1)
     failed = 0
     for tuner in tuners:
-        click.echo(tuner.name)
+        say(tuner.name)
         subject, start = Subject(tuner), time.perf_counter()
         failed += told(run_checks(subject))["FAILED"]
         if subject.seconds:
             trial = f"{1000 * statistics.median(subject.seconds):.1f} ms per trial on {subject.device}"
             slowest = f"{1000 * subject.slowest:.1f} ms at the slowest corner"
-            click.echo(f"  {trial}, {slowest}; checked in {time.perf_counter() - start:.1f} s")
+            say(f"  {trial}, {slowest}; checked in {time.perf_counter() - start:.1f} s")
     return 1 if failed else 0
 
 
@@ -81,12 +82,12 @@ def check_networks(models: Sequence[str], dataset: str, data_dir: Path | None, p
     data = open_dataset(dataset, Place(data_dir), registry.named("tunebench_datasets")).train()
     failed = 0
     for spec in [find_model(name, extra) for name in models]:
-        click.echo(spec.name)
+        say(spec.name)
         subject = NetworkSubject(spec, data)
         counts = told(run_checks(subject, NETWORK_CHECKS))
         failed += counts["FAILED"]
         if not isinstance(subject.first, Exception):
-            click.echo(f"  {seen_by_tuners(subject)}")
+            say(f"  {seen_by_tuners(subject)}")
     return 1 if failed else 0
 
 
@@ -95,8 +96,8 @@ def told(results: Iterable[Result]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for result in results:
         counts[result.status] += 1
-        click.echo(f"  {result.status:<7}  {result.check}" + (f": {result.text}" if result.text else ""))
-    click.echo("  " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+        say(f"  {result.status:<7}  {result.check}" + (f": {result.text}" if result.text else ""))
+    say("  " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return counts
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import click
 
+from tunebench.cli.output import say
+
 
 @click.command(name="explain", context_settings={"ignore_unknown_options": True})
 @click.argument("word", nargs=-1)
@@ -15,11 +17,11 @@ def command(word: tuple[str, ...], markdown: bool) -> None:
     from tunebench import glossary
 
     if markdown:
-        click.echo(glossary.as_markdown(), nl=False)
+        say(glossary.as_markdown(), nl=False)
     elif not word:
-        click.echo("\n".join(sorted({*glossary.words(), *options()}, key=str.casefold)))
+        say("\n".join(sorted({*glossary.words(), *options()}, key=str.casefold)))
     else:
-        click.echo("\n".join(meanings(" ".join(word))))
+        say("\n".join(meanings(" ".join(word))))
 
 
 def meanings(word: str) -> list[str]:

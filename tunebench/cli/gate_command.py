@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tunebench.cli.output import say
+
 
 @click.command(name="gate")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -27,5 +29,5 @@ def command(out: Path, baseline: Path, limits: tuple[str, ...]) -> int:
 
     parsed = [gate.Limit.parse(text) for text in limits or gate.DEFAULT_LIMITS]
     verdict = gate.compare(out, baseline, parsed)
-    click.echo(gate.render(verdict))
+    say(gate.render(verdict))
     return verdict.exit_code

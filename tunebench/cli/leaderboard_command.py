@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tunebench.cli.output import say
+
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 
 
@@ -30,8 +32,8 @@ def command(out: Path, kind: str, output: Path | None, plots: Path | None) -> No
     if plots:
         from tunebench.boards.plots import write
 
-        click.echo(f"{len(write(board, plots))} files in {plots}")
+        say(f"{len(write(board, plots))} files in {plots}")
     if output:
         write_text(output, tables.render(board, kind))
     elif not plots:
-        click.echo(tables.render(board, kind), nl=kind == "table")
+        say(tables.render(board, kind), nl=kind == "table")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tunebench.cli.options import plugin_option
+from tunebench.cli.output import say
 
 KINDS = ("tuners", "datasets", "models", "plugins")
 
@@ -43,15 +44,15 @@ def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Any,
     }
     chosen = {kind: found[kind]} if kind else found
     if as_json:
-        click.echo(json.dumps(chosen, indent=1))
+        say(json.dumps(chosen, indent=1))
         return
     for title, entries in chosen.items():
         if markdown:
             rows = "\n".join(f"| `{name}` | {text} |" for name, text in entries.items())
-            click.echo(f"# {title.capitalize()}\n\n| name | what it is |\n|---|---|\n{rows}")
+            say(f"# {title.capitalize()}\n\n| name | what it is |\n|---|---|\n{rows}")
             continue
         if not kind:
-            click.echo(f"{title}:")
+            say(f"{title}:")
         width = max(map(len, entries), default=0)
         for name, text in entries.items():
-            click.echo(f"  {name:<{width}}  {text}")
+            say(f"  {name:<{width}}  {text}")

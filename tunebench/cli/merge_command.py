@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tunebench.cli.output import complain, say
+
 
 @click.command(name="merge")
 @click.argument("sources", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -17,6 +19,6 @@ def command(sources: tuple[Path, ...], out: Path) -> None:
 
     count, remarks = merge(sources, out)
     for remark in remarks:
-        click.echo(f"tunebench: warning: {remark}", err=True)
+        complain(f"warning: {remark}")
     tables.write_files(leaderboard.build(out), out)
-    click.echo(f"{count} cells in {out}")
+    say(f"{count} cells in {out}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tunebench.cli.output import say
+
 
 @click.command(name="new")
 @click.argument("name")
@@ -14,7 +16,7 @@ def command(name: str) -> None:
     from tunebench.scaffold.scaffolding import write_package
 
     for path in write_package(name, Path(name)):
-        click.echo(f"wrote {path}")
-    click.echo(f"\nnow edit tune() in {name}/{name.replace('-', '_')}.py, then:\n")
-    click.echo(f"  tunebench check {name}/{name.replace('-', '_')}.py")
-    click.echo(f"  pip install -e {name} && pytest {name}")
+        say(f"wrote {path}")
+    say(f"\nnow edit tune() in {name}/{name.replace('-', '_')}.py, then:\n")
+    say(f"  tunebench check {name}/{name.replace('-', '_')}.py")
+    say(f"  pip install -e {name} && pytest {name}")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tunebench.cli.options import data_dir_option, many
+from tunebench.cli.output import say
 from tunebench.cli.run_command import Bars
 
 
@@ -53,5 +54,5 @@ def command(
         path, counts = report.make(request, bars)
     finally:
         bars.end()
-    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {path}")
+    say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {path}")
     return 1 if FAILURES & counts.keys() else 0

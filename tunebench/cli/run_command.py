@@ -11,6 +11,8 @@ import click
 from tqdm import tqdm
 
 from tunebench.cli.options import data_dir_option, many, plugin_option
+from tunebench.cli.output import say
+from tunebench.naming import one_line
 
 
 class Bars:
@@ -29,16 +31,16 @@ class Bars:
     def step(self, note: str) -> None:
         """See `tunebench.grid.observer.Observer`."""
         if self.interactive:
-            self.bar.set_postfix_str(note[-40:], refresh=False)
+            self.bar.set_postfix_str(one_line(note)[-40:], refresh=False)
         self.bar.update()
 
     def warn(self, text: str) -> None:
         """See `tunebench.grid.observer.Observer`."""
-        tqdm.write(f"tunebench: warning: {text}", file=sys.stderr)
+        tqdm.write(f"tunebench: warning: {one_line(text)}", file=sys.stderr)
 
     def explain(self, text: str) -> None:
         """See `tunebench.grid.observer.Observer`."""
-        tqdm.write(text, file=sys.stdout)
+        tqdm.write(one_line(text), file=sys.stdout)
 
     def end(self) -> None:
         """Leave the last bar on the screen."""
@@ -123,7 +125,7 @@ def command(suite: Path | None, **flags: Any) -> int:
     )
     storage = studies.opened(flags["optuna_storage"]) if flags["optuna_storage"] else None
     if flags["dry_run"]:
-        click.echo(plan.describe(chosen, options))
+        say(plan.describe(chosen, options))
         return 0
     bars = Bars(flags["quiet"])
     try:
@@ -137,8 +139,8 @@ def command(suite: Path | None, **flags: Any) -> int:
 
     board = leaderboard.build(options.out)
     tables.write_files(board, options.out)
-    click.echo(tables.render(board, "table"))
-    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
+    say(tables.render(board, "table"))
+    say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
     return 1 if FAILURES & counts.keys() else 0
 
 

@@ -16,6 +16,7 @@ from tunebench.datasets import Place, Samples, open_dataset
 from tunebench.errors import DataError, InvalidOutput, UsageError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
+from tunebench.naming import printable
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import agree, anatomy_of, edited_logits, fold
@@ -27,7 +28,7 @@ from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.results.records import check_record
-from tunebench.results.shapes import Damaged, printable
+from tunebench.results.shapes import Damaged
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import Candidate
 from tunebench.tuner import LogitEdit, Tuner, TuningTask

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tunebench.naming import NAME
 from tunebench.results.cells import STATUSES, Cell, key_of
 from tunebench.results.metrics import Ints, OperatingPoint, count, point_of
 from tunebench.results.predictions import unpack
 from tunebench.results.shapes import (
     LARGEST,
-    NAME,
     Check,
     Damaged,
     fields,

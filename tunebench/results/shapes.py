@@ -9,14 +9,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from tunebench.naming import CONTROL
+
 Check = Callable[[Any, str], None]
 """Raises `Damaged` with the name given unless a value is as it should be."""
 
 DEPTH, LARGEST = 12, 2**53
-UNSEEN = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-"""Controls, line separators, direction overrides, halves of characters."""
-CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
-NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,200}}")
 
 
 class Damaged(Exception):
@@ -146,8 +144,3 @@ def plain(value: Any) -> None:
         if not level:
             return
     raise Damaged(f"is nested more than {DEPTH} deep")
-
-
-def printable(value: str) -> str:
-    """``value`` without what `plain` refuses."""
-    return CONTROL.sub("?", value.replace("\r", ""))

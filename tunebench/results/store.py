@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psutil
 
 from tunebench.errors import StoreError
-from tunebench.naming import name_of
+from tunebench.naming import NAME, name_of
 from tunebench.results.cells import Cell
 from tunebench.results.records import check_lock, check_record, check_times
 from tunebench.results.shapes import Damaged as Damaged
@@ -124,7 +124,8 @@ class Store:
         for path in sorted(root.glob("*/*/*/*/*.json")):
             parts = path.relative_to(root).with_suffix("").parts
             dataset, model, target, tuner, seed = map(name_of, parts)
-            if SEED.fullmatch(seed) and not {dataset, model, target, tuner} & {"", ".", ".."}:
+            named = all(NAME.fullmatch(name) and name not in (".", "..") for name in (dataset, model, target, tuner))
+            if named and SEED.fullmatch(seed):
                 cell = Cell(dataset, model, target, tuner, int(seed))
                 if root / cell.path == path:
                     yield cell, path

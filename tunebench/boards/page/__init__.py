@@ -14,6 +14,7 @@ from tunebench.boards.charts import CHARTS, HEAT_MAPS
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.page import table, words
 from tunebench.glossary import column, entries, legend
+from tunebench.naming import printable
 from tunebench.networks.cache import cache_root, cached_folder
 
 
@@ -26,6 +27,7 @@ def render(board: Leaderboard) -> str:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.policies["json.dumps_kwargs"] = {}  # the order of variants and costs is meant
     data = chart_data.tables(board)
