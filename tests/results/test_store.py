@@ -262,7 +262,7 @@ def test_damaged_and_outdated_files_are_set_aside_and_computed_again(digits_run,
     done = run_command(*SAME, "--trials", "3", "-o", out, "--explain-cache")
     assert done.code == 0, done.err
     assert f"{first}: not a tunebench file; moved to 0.damaged" in done.err
-    assert "written with schema '1', this version reads" in done.err
+    assert "written with schema 1, this version reads" in done.err
     assert "its file was unusable" in done.out
     assert first.with_suffix(".damaged").read_text() == "{}"
     again = read_json(first)

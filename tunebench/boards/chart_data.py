@@ -9,6 +9,7 @@ import pandas
 
 from tunebench.boards import details
 from tunebench.boards.charts import HEAT_MAPS
+from tunebench.boards.comparison import BLOCK, title
 from tunebench.boards.leaderboard import Leaderboard
 
 ALL = "all blocks, mean"
@@ -18,8 +19,6 @@ LEADERS = 8
 """Tuners of a block that get a colour of their own."""
 OTHERS = "other tuners"
 """What the rest is called; no name of a tuner."""
-BLOCK = ["dataset", "model", "target_name"]
-"""Columns of a board that name a block to a reader."""
 
 
 def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
@@ -128,11 +127,6 @@ def titles(table: pandas.DataFrame) -> list[str]:
         return [ALL] * len(table)
     rows = table[BLOCK].itertuples(index=False)
     return [ALL if pandas.isna(dataset) else title(dataset, model, target) for dataset, model, target in rows]
-
-
-def title(dataset: str, model: str, target: str) -> str:
-    """How a page and a plot name a block."""
-    return f"{dataset} {model}, class {target}"
 
 
 def blocks_of(board: Leaderboard) -> list[str]:

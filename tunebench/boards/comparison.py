@@ -14,6 +14,13 @@ from tunebench.results.predictions import predictions_of
 Row = dict[str, Any]
 Block = tuple[str, str, str]
 """Data set, model, target: what tuners are compared within."""
+BLOCK = ["dataset", "model", "target_name"]
+"""Columns of a board that name a block to a reader."""
+
+
+def title(dataset: str, model: str, target: str) -> str:
+    """How a page, a plot and a table name a block."""
+    return f"{dataset} {model}, class {target}"
 
 
 def place_of(block: Block) -> Row:

@@ -138,6 +138,7 @@ def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell
         measured = measured_times(store, cell)
         if measured is not None and measured["key"] == record["key"] and measured["status"] == "ok":
             times[cell] = measured
+    store.remember()
     notes += unlike_originals(records)
     notes += [f"not counted, {count} cells from other inputs: {what}" for what, count in sorted(outdated.items())]
     return records, times

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
-from tunebench.boards import page
 from tunebench.boards.advice import advise, summarise
-from tunebench.boards.chart_data import BLOCK, title
-from tunebench.boards.comparison import Row
+from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.glossary import column, legend
 from tunebench.naming import one_line
@@ -58,6 +56,13 @@ def write_files(board: Leaderboard, out: Path) -> None:
     for kind, name in FILES.items():
         if not (same and kind == "html"):
             write_text(out / name, render(board, kind))
+
+
+def as_html(board: Leaderboard) -> str:
+    """A page of its own, see `tunebench.boards.page`."""
+    from tunebench.boards import page  # its charts take pandas, which no other format waits for
+
+    return page.render(board)
 
 
 def as_csv(board: Leaderboard) -> str:
@@ -251,5 +256,5 @@ RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
     "csv": as_csv,
     "json": as_json,
     "latex": as_latex,
-    "html": page.render,
+    "html": as_html,
 }

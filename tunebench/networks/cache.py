@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
-from safetensors import SafetensorError
 
 from tunebench.errors import StoreError
 
@@ -25,6 +23,9 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
 
     Built once even when several processes ask at the same time; StoreError when the cache cannot be written.
     """
+    from filelock import FileLock  # a tenth of a second for both, which nobody needs who reads results
+    from safetensors import SafetensorError
+
     if folder.is_dir():
         return folder
     unfinished = f".building-{folder.name}-"

@@ -46,7 +46,7 @@ class Cell:
         """The target classes."""
         return tuple(int(part) for part in self.target.split("+"))
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """Where the cell's file lies inside ``OUT/cells`` and ``OUT/times``."""
         parts = (self.dataset, self.model, self.target, self.tuner)
@@ -135,12 +135,14 @@ def key_of(inputs: Inputs) -> str:
 
 def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
     """Where two `cell_inputs` differ, each as ``name: found -> wanted``; long values are cut."""
+    if found == wanted:
+        return []
     if isinstance(found, dict) and isinstance(wanted, dict):
         keys = sorted(found.keys() | wanted.keys())
         return [
             text for key in keys for text in differences(found.get(key), wanted.get(key), f"{name}.{key}".strip("."))
         ]
-    return [] if found == wanted else [f"{name}: {brief(found)} -> {brief(wanted)}"]
+    return [f"{name}: {brief(found)} -> {brief(wanted)}"]
 
 
 def brief(value: Any) -> str:

@@ -51,8 +51,8 @@ class OperatingPoint(TypedDict):
 
 def per_class_accuracy(counts: Counts) -> Floats:
     """Recall of every class, (C,); NaN for a class without samples."""
-    with np.errstate(invalid="ignore"):
-        return counts.hits / counts.totals
+    unknown = np.full(len(counts.totals), np.nan)
+    return np.divide(counts.hits, counts.totals, out=unknown, where=counts.totals > 0)
 
 
 def target_accuracy(counts: Counts, targets: Sequence[int]) -> float:
@@ -107,7 +107,7 @@ def point_of(tuned: Counts, original: Counts, targets: Sequence[int]) -> Operati
     before, after = per_class_accuracy(original), per_class_accuracy(tuned)
     ta, precision = target_accuracy(tuned, targets), target_precision(tuned, targets)
     rv, fell = dot_rv(before, after, targets)
-    worst = int(np.nanargmin(after))
+    worst = int(np.argmin(np.where(tuned.totals > 0, after, np.inf)))
     return {
         "ta": ta,
         "oa": overall_accuracy(tuned),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,10 +22,16 @@ from tunebench.naming import NAME, name_of
 from tunebench.results.cells import Cell
 from tunebench.results.records import check_lock, check_record, check_times
 from tunebench.results.shapes import Damaged as Damaged
+from tunebench.results.verified import Verified, digest_of
 
 SCHEMA = 2
 """Raise it when the shape of a file changes; older files are set aside and computed again."""
 LARGEST_FILE = 2**26
+WRITTEN = re.compile(
+    rb'\{"schema": (?P<schema>\d{1,9}), "checksum": "(?P<checksum>[0-9a-f]{64})", "content": (?P<content>\{.*\})\}\s*',
+    re.DOTALL,
+)
+"""What `write_json` writes; the checksum is that of the content's bytes."""
 SCRATCH = re.compile(r"\.(?P<host>.*)-(?P<process>\d+)-[^-]*\.tmp")
 SEED = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 
@@ -63,24 +70,36 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Content of a file that `write_json` wrote; `Damaged` when it is anything else."""
+    return sound_content(raw_bytes(path))
+
+
+def raw_bytes(path: Path) -> bytes:
+    """The bytes of a regular file of reasonable size; `Damaged` when it is anything else."""
     try:
         if not path.is_file():
             raise Damaged("not a regular file")
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)
-        if len(raw) > LARGEST_FILE:
-            raise Damaged(f"larger than {LARGEST_FILE / 2**20:.0f} MiB")
-        wrapper = json.loads(raw.decode("utf-8"), parse_constant=reject)
-        if not isinstance(wrapper, dict) or set(wrapper) != {"schema", "checksum", "content"}:
-            raise Damaged("not a tunebench file")
-        if wrapper["schema"] != SCHEMA:
-            raise Damaged(f"written with schema {str(wrapper['schema'])[:20]!r}, this version reads {SCHEMA}")
-        content = wrapper["content"]
-        body = json.dumps(content, sort_keys=True, allow_nan=False).encode()
-    except (OSError, ValueError, RecursionError) as exc:
-        raise Damaged(f"not readable as JSON ({type(exc).__name__})") from exc
-    if not isinstance(content, dict) or hashlib.sha256(body).hexdigest() != wrapper["checksum"]:
+    except OSError as exc:
+        raise Damaged(f"not readable ({exc.strerror or type(exc).__name__})") from exc
+    if len(raw) > LARGEST_FILE:
+        raise Damaged(f"larger than {LARGEST_FILE / 2**20:.0f} MiB")
+    return raw
+
+
+def sound_content(raw: bytes) -> dict[str, Any]:
+    """Content of bytes that `write_json` wrote, checksum checked; `Damaged` when they are anything else."""
+    match = WRITTEN.fullmatch(raw)
+    if match is None:
+        raise Damaged("not a tunebench file")
+    if match["schema"] != str(SCHEMA).encode():
+        raise Damaged(f"written with schema {match['schema'].decode()[:20]}, this version reads {SCHEMA}")
+    if hashlib.sha256(match["content"]).hexdigest().encode() != match["checksum"]:
         raise Damaged("checksum does not match")
+    try:
+        content: dict[str, Any] = json.loads(match["content"].decode("utf-8"), parse_constant=reject)
+    except (ValueError, RecursionError) as exc:
+        raise Damaged(f"not readable as JSON ({type(exc).__name__})") from exc
     return content
 
 
@@ -94,6 +113,7 @@ class Store:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.verified = Verified(out)
 
     def path(self, folder: str, cell: Cell) -> Path:
         """Where the cell's file lies in ``cells`` or ``times``."""
@@ -111,12 +131,25 @@ class Store:
         path = self.path(folder, cell)
         if not os.path.lexists(path):
             return None
-        content = read_json(path)
+        raw = raw_bytes(path)
+        digest = digest_of(f"{folder}/{cell.path}", raw)
+        if self.verified.holds(digest):
+            content: dict[str, Any] = json.loads(raw)["content"]
+            return content
+        content = sound_content(raw)
         if folder == "cells":
             check_record(content, cell)
         else:
             check_times(content)
+        self.verified.seen.add(digest)
         return content
+
+    def remember(self) -> None:
+        """Note in the cache which files were sound, after all have been read; silent where it cannot be written."""
+        text = self.verified.text
+        if text is not None:
+            with contextlib.suppress(StoreError):
+                write_text(self.verified.path, text)
 
     def cells(self) -> Iterator[tuple[Cell, Path]]:
         """Every cell that has a file, in sorted order, read from the paths alone."""

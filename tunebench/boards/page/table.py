@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunebench.boards.chart_data import BLOCK, title
-from tunebench.boards.comparison import Row
+from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.leaderboard import COLUMNS
 from tunebench.glossary import UNITS, column
 

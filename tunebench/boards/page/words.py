@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from tunebench.boards.chart_data import BLOCK
-from tunebench.boards.comparison import Row
+from tunebench.boards.comparison import BLOCK, Row
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
 
