@@ -51,8 +51,9 @@ class OperatingPoint(TypedDict):
 
 def per_class_accuracy(counts: Counts) -> Floats:
     """Recall of every class, (C,); NaN for a class without samples."""
-    unknown = np.full(len(counts.totals), np.nan)
-    return np.divide(counts.hits, counts.totals, out=unknown, where=counts.totals > 0)
+    recalls = np.full(len(counts.totals), np.nan)
+    np.divide(counts.hits, counts.totals, out=recalls, where=counts.totals > 0)
+    return recalls
 
 
 def target_accuracy(counts: Counts, targets: Sequence[int]) -> float:
