@@ -12,6 +12,8 @@ from typing import Any
 PALETTE = ("#d55e00", "#0080c8", "#009e73", "#cc79a7", "#b8860b", "#8a63d2", "#56b4e9", "#b04040")
 """After Okabe & Ito (2008), darkened or lightened until each is legible on white and on near-black."""
 GREY = "#8c8c8c"
+INK = "currentColor"
+"""The text's colour, light or dark, for a chart that stands in a page."""
 MOST_FIGURES = 12
 """Classes up to which a heat map has room for a figure in every cell."""
 
@@ -108,6 +110,20 @@ def heat_map(title: str, form: str, **scale: Any) -> Any:
     figure = alt.condition(f"datum.classes <= {MOST_FIGURES}", alt.Text("value:Q", format=form), alt.value(""))
     counted = base.transform_joinaggregate(classes="distinct(class)")
     return cells + counted.mark_text(fontSize=10, color="black").encode(text=figure)
+
+
+def candidates() -> Any:
+    """TA with its interval against OA given up, a point per tuner; for one network, in the colours of its page."""
+    import altair as alt
+
+    base = alt.Chart(named()).encode(x=alt.X("oa_loss:Q", title="OA given up, points").scale(zero=False, padding=20))
+    colour = alt.condition("datum.chosen", alt.value(PALETTE[0]), alt.value(GREY))
+    whiskers = base.mark_rule().encode(y=alt.Y("low:Q", title="TA, %").scale(zero=False), y2="high:Q", color=colour)
+    points = base.mark_point(size=80, filled=True).encode(y="ta:Q", color=colour)
+    labels = base.mark_text(align="left", dx=7, color=INK).encode(y="ta:Q", text="tuner:N")
+    chart = (whiskers + points + labels).properties(width=520, height=320, background="transparent")
+    ink = {f"{part}Color": INK for part in ("label", "title", "domain", "tick")}
+    return chart.configure_axis(**ink, gridColor=f"{GREY}55").configure_view(stroke=None)
 
 
 CHARTS: dict[str, tuple[str, Callable[[], Any]]] = {

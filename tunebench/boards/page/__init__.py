@@ -13,27 +13,18 @@ from tunebench.boards.advice import advise
 from tunebench.boards.charts import CHARTS, HEAT_MAPS
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.page import table, words
+from tunebench.boards.page.templates import rendered
 from tunebench.glossary import column, entries, legend
-from tunebench.naming import printable
 from tunebench.networks.cache import cache_root, cached_folder
 
 
 def render(board: Leaderboard) -> str:
     """The page as HTML; it asks for nothing from outside, and everything from files is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tunebench.boards.page", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    environment.policies["json.dumps_kwargs"] = {}  # the order of variants and costs is meant
     data = chart_data.tables(board)
     columns, first = table.columns_of(board.rows)
     advice = advise(board.curves)
-    return environment.get_template("page.html").render(
+    return rendered(
+        "page.html",
         name=board.lock["suite"]["name"],
         question=words.question(board),
         answer=words.answer(advice, board),
