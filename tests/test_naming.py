@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunebench import UsageError
-from tunebench.naming import name_of, one_line, path_part, printable, seed_of, unknown_name
+from tunebench.naming import name_of, one_line, path_part, printable, seed_of, spelt_out, unknown_name
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in (".", "..")))
@@ -70,3 +70,25 @@ def test_what_acts_on_a_reader_becomes_an_escape(text, shown):
     assert printable(text) == shown
     assert "\n" not in one_line(text)
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["b", "a*", "b"], ["b", "a", "a1"]),
+        (["a[1]", "a*"], ["a1", "a"]),
+        (["npz:*.npz", "x"], ["npz:*.npz", "x"]),
+        (["t:r*"], ["t:r1", "t:r2"]),
+        (["odd[name]"], ["odd[name]"]),
+    ],
+)
+def test_globs_are_spelt_out(patterns, expected):
+    """A glob stands for the names that match, in order and once; names and paths stay as they are."""
+    known = ["a", "a1", "b", "t:r1", "t:r2", "odd[name]"]
+    assert spelt_out(patterns, known, lambda pattern: UsageError(pattern)) == expected
+
+
+def test_a_glob_without_a_match():
+    """It is an error, as it can mean nothing else."""
+    with pytest.raises(UsageError, match=r"c\*"):
+        spelt_out(["a", "c*"], ["a"], lambda pattern: UsageError(pattern))

@@ -52,6 +52,22 @@ def match_names(patterns: Iterable[str], known: Iterable[str], unknown: Callable
     return sorted(chosen)
 
 
+def spelt_out(patterns: Iterable[str], known: Iterable[str], unknown: Callable[[str], UsageError]) -> list[str]:
+    """``patterns`` in their order without repeats, each glob that matches ``known`` names replaced by them.
+
+    What matches nothing stays as it is, for whoever opens it: it may be a path. A glob without a path, which can be
+    meant for nothing else, raises ``unknown(pattern)``.
+    """
+    names = sorted(known)
+    found: list[str] = []
+    for pattern in patterns:
+        hits = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
+        if not hits and ":" not in pattern and any(sign in pattern for sign in "*?["):
+            raise unknown(pattern)
+        found += hits or [pattern]
+    return list(dict.fromkeys(found))
+
+
 def path_part(name: str) -> str:
     """``name`` as one component of a path, reversible by `name_of`; refuses what would leave the folder."""
     if name in ("", ".", ".."):

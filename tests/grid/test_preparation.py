@@ -154,3 +154,28 @@ def test_a_plugin_is_loaded_where_it_is_needed(file, tmp_path):
     assert len(set(log.read_text().split())) == 5  # this process, and for each of the two a cell and its latency
     listed = run_command("list", "tuners", "--json", "--plugin", plugin)
     assert "rude" in json.loads(listed.out)["tuners"]
+
+
+def test_globs_of_data_sets_and_networks(file, tmp_path):
+    """They stand for every name that matches, a plugin's too; one without a match is an unknown name."""
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import numpy as np\nfrom tunebench import hookimpl\n"
+        "from tunebench.datasets import DatasetSource\nfrom tunebench.networks.models import ModelSpec\n"
+        "from torch import nn\n"
+        "class Digitoids(DatasetSource):\n    name = 'digitoids'\n    def load(self, split, place):\n"
+        "        return np.arange(160).astype(np.uint8).reshape(40, 4), np.arange(40) % 2\n"
+        "@hookimpl\ndef tunebench_datasets():\n    return [Digitoids(), 'junk']\n"
+        "@hookimpl\ndef tunebench_models():\n"
+        "    linear = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))\n"
+        "    return [ModelSpec('model-linear', linear), 7]\n"
+    )
+    flags = ("--plugin", plugin, "--seeds", "1", "-t", "original", "--dry-run")
+    done = run_command("run", "-d", "digit*", "-m", "model*", *flags)
+    assert done.code == 0, done.err
+    assert "data sets  digitoids, digits" in done.out
+    assert "models     model-linear, model1, model2" in done.out
+    for wrong in (("-d", "dogits*"), ("-m", "nodel*")):
+        failed = run_command("run", *wrong, *flags)
+        assert failed.code == 2
+        assert f"unknown {'data set' if wrong[0] == '-d' else 'model'} '{wrong[1]}'; did you mean" in failed.err

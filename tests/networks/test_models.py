@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tunebench import UsageError
-from tunebench.networks.models import ModelSpec, find_model
+from tunebench.networks.models import ModelSpec, expand_models, find_model
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,13 @@ def test_an_unknown_name_gets_the_nearest():
     """A slip of the finger is answered with what was meant."""
     with pytest.raises(UsageError, match="unknown model 'modle1'; did you mean model1 or model2"):
         find_model("modle1")
+
+
+def test_globs():
+    """They stand for bundled networks, a plugin's, and with their prefix for torchvision's."""
+    assert expand_models(["model*", "mlp:3"], ["model-x"]) == ["model-x", "model1", "model2", "mlp:3"]
+    found = ["torchvision:shufflenet_v2_x0_5", "torchvision:shufflenet_v2_x1_5"]
+    assert expand_models(["torchvision:shufflenet_v2_x?_5"]) == found
 
 
 def test_a_plugin_adds_a_network():

@@ -1,7 +1,7 @@
 """Data sets and splits; torchvision and scikit-learn are imported only when a data set needs them."""
 
 from tunebench.datasets.base import Dataset, DatasetSource, Place, Samples
-from tunebench.datasets.catalog import dataset_names, open_dataset
+from tunebench.datasets.catalog import dataset_names, expand_datasets, open_dataset
 from tunebench.datasets.splits import holdout
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Place",
     "Samples",
     "dataset_names",
+    "expand_datasets",
     "holdout",
     "open_dataset",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from tunebench.datasets.digits import Digits
 from tunebench.datasets.files import ImageFolder, Npz
 from tunebench.datasets.vision import SOURCES
 from tunebench.errors import UsageError
+from tunebench.naming import spelt_out, unknown_name
 
 _BUNDLED: Mapping[str, DatasetSource] = {source.name: source for source in (Digits(), *SOURCES)}
 _FROM_PATH: Mapping[str, Callable[[Path], DatasetSource]] = {"npz": Npz, "imagefolder": ImageFolder}
@@ -20,6 +21,12 @@ _FROM_PATH: Mapping[str, Callable[[Path], DatasetSource]] = {"npz": Npz, "imagef
 def dataset_names() -> tuple[str, ...]:
     """The bundled names, sorted; ``npz:FILE`` and ``imagefolder:DIR`` come on top."""
     return tuple(sorted(_BUNDLED))
+
+
+def expand_datasets(patterns: Iterable[str], extra: Iterable[str] = ()) -> list[str]:
+    """Names of data sets for names and globs of bundled ones and ``extra``; UsageError for a glob without a match."""
+    known = [*_BUNDLED, *extra]
+    return spelt_out(patterns, known, lambda pattern: unknown_name("data set", pattern, known))
 
 
 def open_dataset(name: str, place: Place, extra: Mapping[str, DatasetSource] = MappingProxyType({})) -> Dataset:

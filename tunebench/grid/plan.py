@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunebench.datasets import Dataset, Place, open_dataset
+from tunebench.datasets import Dataset, Place, expand_datasets, open_dataset
 from tunebench.errors import UsageError
 from tunebench.grid.observer import Silent
 from tunebench.grid.preparation import architectures
 from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_targets
 from tunebench.networks import originals
-from tunebench.networks.models import ModelSpec, find_model, offered_models
+from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
 from tunebench.networks.originals import OriginalKey
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs, place_name
@@ -89,10 +89,10 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     """Resolve every name of ``suite``; UsageError or DataError for what does not exist."""
     registry = load_registry(options.plugins)
     tuners = registry.select(suite.tuners)
-    extra = offered_models(registry).values()
-    models = {name: find_model(name, extra) for name in suite.models}
-    sources = registry.named("tunebench_datasets")
-    datasets = {name: open_dataset(name, options.place, sources) for name in suite.datasets}
+    offered, sources = offered_models(registry), registry.named("tunebench_datasets")
+    models = {name: find_model(name, offered.values()) for name in expand_models(suite.models, offered)}
+    named = expand_datasets(suite.datasets, sources)
+    datasets = {name: open_dataset(name, options.place, sources) for name in named}
     for dataset in datasets.values():
         check_targets(suite.targets, dataset.class_names, dataset.name)
     for dataset in datasets.values():  # refuses a recipe that was never published for a data set

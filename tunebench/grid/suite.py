@@ -64,7 +64,7 @@ def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
     if path is None:
         fresh = {"datasets", "models"} & given.keys()
         if fresh:
-            defaults = Suite(name="-".join(given.get("datasets", ("digits",)))[:60].replace(":", "-").replace("/", "-"))
+            defaults = Suite(name=re.sub(r"[:/*?\[\]]", "-", "-".join(given.get("datasets", ("digits",))))[:60])
             if given.get("datasets", ("digits",)) == ("digits",):
                 defaults = replace(parse_suite(embedded_text(), "the embedded suite"), name="digits")
             return replace(defaults, **given)

@@ -11,8 +11,8 @@ from dataclasses import replace
 from torch import nn
 
 from tunebench.errors import UsageError
-from tunebench.naming import unknown_name
-from tunebench.networks.catalog import from_file, from_torchvision
+from tunebench.naming import spelt_out, unknown_name
+from tunebench.networks.catalog import from_file, from_torchvision, torchvision_names
 from tunebench.networks.spec import ModelSpec as ModelSpec
 from tunebench.plugins import Registry
 from tunebench.source import PluginFile
@@ -53,6 +53,17 @@ def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | No
         known = [*PAPER_WIDTHS, *plugins, "mlp:100-64", "torchvision:resnet18", "FILE.py:NAME"]
         raise unknown_name("model", name, known)
     return ModelSpec(name, lambda shape, classes: mlp(widths, shape, classes))
+
+
+def expand_models(patterns: Iterable[str], extra: Iterable[str] = ()) -> list[str]:
+    """Names of networks for names and globs of bundled ones and ``extra``; UsageError for a glob without a match.
+
+    ``torchvision:mobilenet*`` is a glob of torchvision's.
+    """
+    asked = list(patterns)
+    theirs = torchvision_names() if any(pattern.startswith("torchvision:") for pattern in asked) else []
+    known = [*PAPER_WIDTHS, *extra, *(f"torchvision:{name}" for name in theirs)]
+    return spelt_out(asked, known, lambda pattern: unknown_name("model", pattern, known))
 
 
 def offered_models(registry: Registry) -> dict[str, ModelSpec]:
