@@ -66,6 +66,14 @@ def test_the_table_fits_a_terminal(board):
         assert f"{100 * row['ta_gain']:+.2f}" in line
 
 
+def test_the_table_always_shows_the_original(board):
+    """Its TA and OA stand above the table, also where it is not among the tuners."""
+    zero = next(row for row in board.rows if row["tuner"] == "original")
+    rest = [row for row in board.rows if row is not zero]
+    first = render(replace(board, rows=rest), "table").splitlines()[0]
+    assert first.endswith(f"; original: TA {100 * zero['ta']:.2f} %, OA {100 * zero['oa']:.2f} %")
+
+
 @pytest.mark.parametrize("kind", sorted(RENDERERS))
 def test_every_format_names_every_tuner(board, kind):
     """No format leaves a row out."""

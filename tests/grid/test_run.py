@@ -106,6 +106,19 @@ def test_finished_cells_are_never_run_again(tunebench, digits_run, digits_comman
     assert (out / "leaderboard.csv").read_bytes() == (digits_run / "leaderboard.csv").read_bytes()
 
 
+def test_latency_can_wait(tunebench, digits_run, tmp_path):
+    """--no-latency measures none; the same command without it measures what is missing and computes nothing again."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "times")
+    again = ("run", "-d", "digits", "-m", "model1", "--seeds", "2", "--trials", "3", "--budget", "1.0", "-q")
+    again += ("-t", "original", "-o", tmp_path / "run")
+    for flags, measured in (["--no-latency"], False), ([], True):
+        done = tunebench(*again, *flags)
+        assert done.code == 0, done.err
+        (row,) = rows_of(tmp_path / "run")
+        assert bool(row["latency_ratio"]) == measured
+
+
 def test_a_tuner_that_fails_is_a_row(tunebench, tmp_path):
     """Cells that raise, exit or change the task get a status and a reason; the others are ranked; exit code 1."""
     plugin = tmp_path / "misbehaving.py"
@@ -154,6 +167,7 @@ def test_the_wheel_runs_the_embedded_suite(own_cache, tmp_path):
         ("model1", "original", "ok"), ("model2", "original", "ok"),
     ]  # fmt: skip
     assert "2 ok; out" in done.stdout
+    assert (tmp_path / "out" / "index.html").is_file()
 
 
 def test_the_real_mnist(tunebench, mnist, tmp_path):

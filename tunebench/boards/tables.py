@@ -103,20 +103,29 @@ def as_json(board: Leaderboard) -> str:
 def as_table(board: Leaderboard) -> str:
     """Short tables for an 80-column terminal, one per data set, model and target, then what failed and why."""
     certified = any(row.get("ta_gain_certified") is not None for row in board.rows)
-    body = sections(
-        board, SHORT + CERTIFIED * certified, "simple", lambda name, table: f"{one_line(name)}\n\n{table}\n", one_line
-    )
+    zeros = originals(board.rows)
+
+    def framed(name: str, table: str) -> str:
+        return f"{one_line(name)}{one_line(zeros.get(name, ''))}\n\n{table}\n"
+
+    body = sections(board, SHORT + CERTIFIED * certified, "simple", framed, one_line)
     failed = [f"{row['tuner']}: {row['status']}: {row['reason']}" for row in board.rows if row["reason"]]
     words = (
         f"TA: recall of the target class. OA: accuracy over all. OA budget: {board.budget:g} points. More: "
         f"{FILES['html']}, tunebench explain WORD."
     )
-    return (
-        "\n".join(
-            [body, *(textwrap.fill(one_line(line), 80) for line in [*dict.fromkeys(failed), *board.notes, words])]
-        )
-        + "\n"
-    )
+    ending = [textwrap.fill(one_line(line), 80) for line in [*dict.fromkeys(failed), *board.notes, words]]
+    return "\n".join([body, *ending]) + "\n"
+
+
+def originals(rows: Sequence[Row]) -> dict[str, str]:
+    """By a block's title, how good its original is, whether or not `original` is among the tuners."""
+    return {
+        title(*(row[name] for name in BLOCK)): f"; original: TA {column('ta').shown(row['ta'] - row['ta_gain'])} %, "
+        f"OA {column('oa').shown(row['oa'] - row['oa_gain'])} %"
+        for row in rows
+        if row["rank"] is not None
+    }
 
 
 def summary_table(board: Leaderboard) -> str:

@@ -79,6 +79,7 @@ class Bars:
 @click.option("--dry-run", is_flag=True, help="Print the grid and an estimate; do nothing.")
 @click.option("--no-cache", is_flag=True, help="Compute every cell again.")
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
+@click.option("--no-latency", is_flag=True, help="Measure no latency; the same command without it does so later.")
 @click.option("--explain-cache", is_flag=True, help="Say of every cell why it is reused or computed.")
 @click.option("--executor", default="processes", show_default=True, help="Or dask://HOST:PORT, a dask scheduler.")
 @click.option("--memory", metavar="SIZE", help="Of one cell, such as 2G.  [the machine's, divided by -j]")
@@ -120,6 +121,7 @@ def command(suite: Path | None, **flags: Any) -> int:
         retry_failed=flags["retry_failed"],
         no_cache=flags["no_cache"],
         explain=flags["explain_cache"],
+        latency=not flags["no_latency"],
         executor=flags["executor"],
         memory=plan.bytes_of(flags["memory"]) if flags["memory"] else None,
     )

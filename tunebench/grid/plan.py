@@ -39,6 +39,8 @@ class RunOptions:
     no_cache: bool = False
     explain: bool = False
     executor: str = "processes"
+    latency: bool = True
+    """Whether to measure latency after the grid."""
     memory: int | None = None
     """Limit of one cell in bytes; None: the machine's memory divided by the number of jobs."""
 

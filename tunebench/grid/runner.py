@@ -48,7 +48,8 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
             counts = Counter(record_failures(jobs, plan, store, options, observer))
             jobs = [job for job in jobs if job.original in records]
             counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
-            time_cells(jobs, store, local, observer, options, timeout)
+            if options.latency:
+                time_cells(jobs, store, local, observer, options, timeout)
     return dict(counts)
 
 
