@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tunebench
 from tunebench.boards import leaderboard, tables
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +54,11 @@ def test_pictures_are_there_and_small():
     for page in [ROOT / "README.md", ROOT / "leaderboards" / "README.md", *(ROOT / "docs").glob("*.md")]:
         for picture in re.findall(r"!\[.*?\]\((.*?)\)", page.read_text("utf-8")):
             assert (page.parent / picture).stat().st_size <= 200_000
+
+
+def test_the_citation_is_of_this_version():
+    """CITATION.cff is YAML with what the format asks for, and names the version that is installed."""
+    yaml = pytest.importorskip("yaml")
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= found.keys()
+    assert found["version"] == tunebench.__version__
