@@ -93,7 +93,8 @@ def ready(job: Job) -> bool:
 def make_ready(job: Job) -> None:
     """Open the data and train the original, as another machine than the one that started the run has to."""
     torch.set_num_threads(THREADS)
-    registry, key = load_registry(job.plugins), job.original
+    key = job.original
+    registry = load_registry(job.plugins, only=None if job.owners is None else {*job.owners, *job.sources})
     if not data_folder(key.data).is_dir():
         dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))
         if dataset.checksum != key.data:

@@ -107,6 +107,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
     search = plan.options()
     digests = {name: plan.registry.digest(name) for name in plan.tuners}
     owners = {(tuner, model): plan.registry.owners(tuner, model) for tuner in plan.tuners for model in plan.models}
+    sources = {name: plan.registry.owners_of("tunebench_datasets", name) for name in plan.datasets}
     by_place: dict[tuple[str, str], list[OriginalKey]] = {}
     for key in (*records, *plan.failures):
         by_place.setdefault((key.dataset, key.model), []).append(key)
@@ -129,6 +130,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
                         options.device,
                         options.place,
                         plan.models[model].file,
+                        sources[dataset],
                     )
 
 

@@ -70,6 +70,8 @@ class Job:
     """Where another machine may find the data."""
     network: PluginFile | None = None
     """The user's file that the network comes from, if it comes from one."""
+    sources: tuple[str, ...] = ()
+    """Names of the plugins that the data set comes from, if it comes from one."""
 
     @cached_property
     def key(self) -> str:
