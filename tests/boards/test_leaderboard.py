@@ -10,6 +10,7 @@ from tunebench.boards import leaderboard
 from tunebench.boards.leaderboard import COLUMNS, build
 from tunebench.results.cells import Cell
 from tunebench.results.predictions import predictions_of
+from tunebench.results.reading import planned_blocks
 from tunebench.results.store import Store
 
 CONTRACT = (
@@ -211,5 +212,5 @@ def test_the_paper_protocol_is_marked():
 def test_blocks_are_told_apart():
     """A model's name may hold a colon and a data set's a slash; the place is split at the last slash."""
     lock = {"targets": {"npz:a/b.npz/mlp:12-8": ["1", "2+3"]}}
-    assert leaderboard.planned_blocks(lock) == [("npz:a/b.npz", "mlp:12-8", "1"), ("npz:a/b.npz", "mlp:12-8", "2+3")]
+    assert planned_blocks(lock) == [("npz:a/b.npz", "mlp:12-8", "1"), ("npz:a/b.npz", "mlp:12-8", "2+3")]
     assert Cell("d", "m", "2+3", "t", 0).targets == (2, 3)

@@ -272,7 +272,7 @@ def test_other_protocol_cannot_be_compared(tunebench, runs, tmp_path):
     now, base = runs
     lock = Store(base).lock()
     lock["suite"]["seeds"] = 3
-    lock["inputs"]["rest"]["options"]["trials"] = 7
+    lock["suite"]["trials"] = lock["inputs"]["rest"]["options"]["trials"] = 7
     Store(base).write_lock(lock)
     done = tunebench("gate", now, "--baseline", base)
     assert done.code == 4

@@ -57,7 +57,7 @@ def test_conflicting_cells_are_named(halves, tmp_path):
     store = Store(halves[1])
     cell = next(cell for cell, _ in store.cells() if cell.tuner == "original")
     record = store.get("cells", cell)
-    store.put("cells", cell, {**record, "trials": record["trials"] + 1})
+    store.put("cells", cell, {**record, "regret": 7})
     done = run_command("merge", *halves, "-o", tmp_path / "c")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert f"{cell.path.with_suffix('')} ({halves[0]} and {halves[1]}) differ" in done.err
@@ -90,7 +90,7 @@ def test_other_rules_are_refused(halves, tmp_path):
     """Folders that were run with other options are told apart by the option's name."""
     store = Store(halves[1])
     lock = store.lock()
-    lock["inputs"]["rest"]["options"]["trials"] = 4
+    lock["suite"]["trials"] = lock["inputs"]["rest"]["options"]["trials"] = 4
     store.write_lock(lock)
     for cell, path in list(store.cells()):
         record = read_json(path)

@@ -23,7 +23,9 @@ def of_run(out: Path, budget: float) -> tuple[list[Row], list[Row], list[Row]]:
         for tuner, records in complete.items():
             named = place_of(block) | {"tuner": tuner}
             searches += [named | step for step in best_so_far(records, budget)]
-            for variant in records[0]["points"]:
+            for variant in [
+                name for name in records[0]["points"] if all(name in record["points"] for record in records)
+            ]:
                 for row in by_class(block, records, variant, str(float(budget))):
                     kept = missed if row.pop("missed") else changes
                     kept.append(named | {"variant": variant} | row)
@@ -59,8 +61,7 @@ def best_so_far(records: Sequence[Row], budget: float) -> Iterator[Row]:
     runs = []
     for record in records:
         hits, correct = record["original"]["valid"][:2]
-        split = record["provenance"].get("split", {})
-        size = split.get("valid" if record["selected_on"] == "validation" else "test", 0)
+        size = (record["provenance"].get("split") or {"valid": 0})["valid"]
         least = correct - math.floor(budget * size / 100 + 1e-9)
         steps = [step["score"][0] - hits if step["score"][1] >= least else 0 for step in record["history"]]
         runs.append(np.maximum.accumulate([0, *steps]))

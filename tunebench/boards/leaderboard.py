@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,9 @@ import numpy as np
 
 from tunebench.boards.comparison import Block, Row, compare, place_of, target_name
 from tunebench.boards.statistics import area, rank_test
-from tunebench.errors import StoreError
 from tunebench.naming import one_line
-from tunebench.results.cells import STATUSES, Cell, differences, inputs_of, place_parts
-from tunebench.results.store import Damaged, Store
+from tunebench.results.cells import STATUSES, Cell
+from tunebench.results.reading import UNVERIFIED, opened, planned_blocks, read_records
 from tunebench.selection.budgets import BUDGETS
 
 COLUMNS = (
@@ -77,15 +76,6 @@ def complete_blocks(out: Path) -> Iterator[tuple[Block, dict[str, list[Row]]]]:
         yield block, {tuner: found for tuner, found in by_tuner.items() if all_ok(found, lock["suite"]["seeds"])}
 
 
-def opened(out: Path) -> tuple[Store, Row]:
-    """The store of a run folder and its lock; StoreError when there is no run in it."""
-    store = Store(out)
-    lock = store.lock()
-    if lock is None:
-        raise StoreError(f"{out} holds no run; start one with: tunebench run -o {out}")
-    return store, lock
-
-
 def tuners_of(block: Block, lock: Row, records: dict[Cell, Row]) -> dict[str, list[Row]]:
     """The records of one block by tuner, seeds in order."""
     seeds = range(lock["suite"]["seeds"])
@@ -111,71 +101,6 @@ def ranked_across(rows: Sequence[Row]) -> Row:
     test = rank_test(np.array(usable).reshape(len(usable), len(tuners)))
     ranks = dict(zip(tuners, test.mean_ranks, strict=False))
     return {"blocks": len(usable), "p": test.p, "reason": test.reason, "mean_ranks": ranks}
-
-
-def read_records(store: Store, common: Row, notes: list[str]) -> tuple[dict[Cell, Row], dict[Cell, Row]]:
-    """All records and latency measurements of this very run; what is unusable becomes a note, never a number.
-
-    ``common`` are the run's inputs (see `common_inputs` of `tunebench.results.cells`): a cell that was computed from
-    others, by other code or with other options, is not averaged with the rest.
-    """
-    records: dict[Cell, Row] = {}
-    times: dict[Cell, Row] = {}
-    outdated: Counter[str] = Counter()
-    for cell, path in store.cells():
-        try:
-            record = store.get("cells", cell)
-        except Damaged as exc:
-            notes.append(f"{path.name} of {cell.tuner} on {cell.dataset} {cell.model} is not counted: {exc}")
-            continue
-        changed = [] if record is None else changes(record, cell, common)
-        if record is None or changed is None:
-            continue
-        if changed:
-            outdated[changed[0]] += 1
-            continue
-        records[cell] = record
-        measured = measured_times(store, cell)
-        if measured is not None and measured["key"] == record["key"] and measured["status"] == "ok":
-            times[cell] = measured
-    store.remember()
-    notes += unlike_originals(records)
-    notes += [f"not counted, {count} cells from other inputs: {what}" for what, count in sorted(outdated.items())]
-    return records, times
-
-
-def unlike_originals(records: dict[Cell, Row]) -> list[str]:
-    """A remark for every network whose cells were not all computed from the same weights: machines can differ."""
-    weights: dict[tuple[str, str, int], set[str]] = defaultdict(set)
-    for cell, record in records.items():
-        weights[cell.dataset, cell.model, cell.seed].add(str(record["provenance"].get("original")))
-    return [
-        f"{dataset} {model} seed {seed}: machines trained {len(found)} different originals, so its cells are not "
-        "paired; share one cache and run again"
-        for (dataset, model, seed), found in sorted(weights.items())
-        if len(found) > 1
-    ]
-
-
-def changes(record: Row, cell: Cell, common: Row) -> list[str] | None:
-    """Where a record's inputs differ from the run's; None for a cell that the run does not have."""
-    try:
-        return differences(record["inputs"], inputs_of(cell, common))
-    except KeyError:
-        return None
-
-
-def measured_times(store: Store, cell: Cell) -> Row | None:
-    """The latency measurement of ``cell``, if there is one that can be used."""
-    try:
-        return store.get("times", cell)
-    except Damaged:
-        return None
-
-
-def planned_blocks(lock: Row) -> list[Block]:
-    """Every data set x model x target of the run."""
-    return [(*place_parts(place), target) for place, targets in lock["targets"].items() for target in targets]
 
 
 def full(row: Row) -> bool:
@@ -280,6 +205,18 @@ def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:
 
 def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
     """What a reader has to know before believing the table."""
+    notes = remarks_on_suite(suite)
+    by_status: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if not full(row) or row["status"] != "ok":
+            by_status[row["status"]].append(f"{row['tuner']} ({row['seeds']} of {row['seeds_planned']} seeds)")
+    for status, names in by_status.items():
+        notes.append(f"not ranked, {status}: {', '.join(sorted(set(names)))}")
+    return notes
+
+
+def remarks_on_suite(suite: Row) -> list[str]:
+    """What the rules of a run mean for its figures."""
     notes = []
     if suite["protocol"] == "paper":
         notes.append("protocol: paper (selected on test): every figure is optimistic and none is held out")
@@ -289,10 +226,4 @@ def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
         notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
     if suite["seeds"] == 2:
         notes.append("two seeds: little tells luck from merit; intervals are wide, and a lead of points can be chance")
-    by_status: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if not full(row) or row["status"] != "ok":
-            by_status[row["status"]].append(f"{row['tuner']} ({row['seeds']} of {row['seeds_planned']} seeds)")
-    for status, names in by_status.items():
-        notes.append(f"not ranked, {status}: {', '.join(sorted(set(names)))}")
-    return notes
+    return [*notes, UNVERIFIED]

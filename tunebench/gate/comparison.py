@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tunebench.boards.leaderboard import remarks_on_suite
 from tunebench.gate.limits import Limit, is_absolute_time, is_time
 from tunebench.gate.runs import Place, Row, Run, label, protocol_changes, read_run, version_changes
 from tunebench.results.cells import FAILURES
@@ -71,6 +72,7 @@ def compare(out: Path, baseline: Path, limits: Sequence[Limit]) -> Verdict:
     if now is None or before is None:
         return verdict
     verdict.notes += [f"{out}: {note}" for note in now.notes] + [f"{baseline}: {note}" for note in before.notes]
+    verdict.notes += remarks_on_suite(now.lock["suite"])
     verdict.gaps += [f"protocol differs: {text}" for text in protocol_changes(now.lock, before.lock)]
     verdict.notes += [f"other software: {text}" for text in version_changes(now.lock, before.lock)]
     if verdict.gaps:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunebench.boards.leaderboard import planned_blocks, read_records, row_of
+from tunebench.boards.leaderboard import row_of
 from tunebench.results.cells import Cell, differences
+from tunebench.results.reading import planned_blocks, read_records
 from tunebench.results.store import Store
 
 Row = dict[str, Any]

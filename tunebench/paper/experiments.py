@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunebench.boards.leaderboard import read_records
 from tunebench.datasets import Place, open_dataset
 from tunebench.errors import DataError
 from tunebench.grid import runner
@@ -19,6 +18,7 @@ from tunebench.naming import path_part, unknown_name
 from tunebench.paper.published import dataset_names
 from tunebench.results.metrics import count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
+from tunebench.results.reading import read_records
 from tunebench.results.store import Store
 
 BUDGET = 0.2

@@ -30,7 +30,7 @@ def unpack(text: str, reference: Ints | None = None) -> Ints:
     """The inverse of `pack`; without a reference the differences themselves. ValueError when it is not one."""
     delta = differences(text)
     if reference is None:
-        return delta
+        return delta.astype(np.int64)
     if len(delta) != len(reference):
         raise ValueError(f"{len(delta)} predictions for {len(reference)} test samples")
     return (delta + reference) & 0xFFFF
@@ -46,9 +46,7 @@ def differences(text: str) -> Ints:
         raise ValueError(f"predictions do not unpack: {exc}") from exc
     if not decoder.eof or len(raw) % 2:
         raise ValueError(f"predictions are cut off, or more than {MOST:,}")
-    delta = np.frombuffer(raw, dtype="<u2").astype(np.int64)
-    delta.flags.writeable = False
-    return delta
+    return np.frombuffer(raw, dtype="<u2")
 
 
 def decode(text: str) -> bytes:

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from tunebench.naming import NAME
-from tunebench.results.cells import STATUSES, Cell, key_of
+from tunebench.results.agreement import check_agreement
+from tunebench.results.cells import STATUSES, Cell, key_of, place_parts
 from tunebench.results.metrics import Ints, OperatingPoint, count, point_of
 from tunebench.results.predictions import unpack
 from tunebench.results.shapes import (
     LARGEST,
     Check,
     Damaged,
+    distinct,
+    exactly,
     fields,
     flag,
     integer,
@@ -35,6 +38,8 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"(0|[1-9]\d{0,4})(\+(0|[1-9]\d{0,4}))*", re.ASCII)
 CLOSE = 1e-9
 """Metrics in a file and those that its own predictions give may differ by this much."""
+MOST_CELLS = 100_000
+"""Cells that one run can have: data sets x models x targets x tuners x seeds."""
 
 
 SHARE = number(0, 1)
@@ -45,9 +50,7 @@ METRICS: dict[str, Check] = {
     **dict.fromkeys(("ta", "oa", "oa_macro", "precision", "f1", "dot_rv", "worst_recall"), SHARE),
     **dict.fromkeys(("fell", "worst_class"), COUNT),
 }
-COSTS = fields(
-    {"bytes": COUNT}, **dict.fromkeys(("params", "flops", "params_paper", "params_stored", "flops_stored"), COUNT)
-)
+COSTS = ("params", "flops", "params_paper", "params_stored", "flops_stored")
 POINT = fields(
     trial=COUNT,
     fell_back=flag,
@@ -56,30 +59,45 @@ POINT = fields(
     shift=number(-1e300, 1e300),
     valid=fields(hits=COUNT, correct=COUNT, lost=COUNT, gained=COUNT),
     test=fields(**METRICS),
-    cost=COSTS,
+    cost=fields({"bytes": COUNT}, **dict.fromkeys(COSTS, COUNT)),
     predictions=text(),
 )
-CELL = fields(dataset=text(NAME), model=text(NAME), target=text(TARGET), tuner=text(SLUG), seed=integer(0, 10**9))
+POINTS = table(NAME, POINT)
+VARIANTS = {"plain": POINTS, "shifted": POINTS}
+LATER_VARIANTS = {"certified": POINTS, "interpolated": POINTS}
+"""Variants that came with a later version; there are no others."""
+SPLIT = fields(train=COUNT, valid=COUNT, test=COUNT)
+
+
+def target(value: Any, name: str) -> None:
+    """Classes in ascending order, joined by ``+``: one text for one target."""
+    text(TARGET)(value, name)
+    classes = [int(part) for part in value.split("+")]
+    if classes != sorted(set(classes)):
+        raise Damaged(f"{name} does not name its classes in ascending order")
+
+
+CELL = fields(dataset=text(NAME), model=text(NAME), target=target, tuner=text(SLUG), seed=integer(0, 10**9))
 ANY = fields(
     cell=CELL,
     key=text(re.compile("[0-9a-f]{64}")),
-    inputs=fields(cell=CELL, original=fields(), options=fields(budget=number(0, 100)), tuner=text()),
+    inputs=fields(cell=CELL, original=fields(), options=fields(budget=number(0, 100), trials=COUNT), tuner=text()),
     status=one_of(*STATUSES),
     reason=optional(text()),
-    provenance=fields(),
+    provenance=fields({"split": optional(SPLIT)}),
 )
 OK = fields(
     classes=integer(2, 2**16),
-    original=fields(**METRICS, valid=listing(COUNT)),
+    original=fields(**METRICS, valid=listing(COUNT, 2)),
     labels=text(),
     predictions=text(),
-    points=fields(plain=table(NAME, POINT), shifted=table(NAME, POINT)),
+    points=exactly(fields(LATER_VARIANTS, **VARIANTS), {**VARIANTS, **LATER_VARIANTS}),
     probe=listing(listing(number(-1e300, 1e300))),
     trials=COUNT,
     regret=optional(integer(-LARGEST)),
     tune_seconds=SECONDS,
     selected_on=one_of("validation", "test"),
-    history=listing(fields(trial=COUNT, params=PARAMS, score=listing(COUNT))),
+    history=listing(fields(trial=COUNT, params=PARAMS, score=listing(COUNT, 4))),
 )
 TIMES_OK = fields(
     latency_us=SECONDS, latency_ratio=number(0, 1e9), latency_batch_us=SECONDS, latency_batch_ratio=number(0, 1e9)
@@ -100,8 +118,8 @@ LOCK = fields(
         tuners=listing(text(NAME)),
         targets=listing(text(NAME)),
     ),
-    tuners=listing(text(SLUG)),
-    targets=table(re.compile(f"{NAME.pattern}/{NAME.pattern}"), listing(text(TARGET))),
+    tuners=distinct(text(SLUG)),
+    targets=table(re.compile(f"{NAME.pattern}/{NAME.pattern}"), distinct(target)),
     inputs=fields(originals=table(NAME, fields()), code=table(SLUG, text()), rest=fields()),
 )
 
@@ -117,6 +135,7 @@ def check_record(record: Any, cell: Cell) -> None:
     if record["status"] == "ok":
         OK(record, "record")
         check_figures(record, cell)
+        check_agreement(record)
 
 
 def check_times(times: Any) -> None:
@@ -128,9 +147,29 @@ def check_times(times: Any) -> None:
 
 
 def check_lock(lock: Any) -> None:
-    """`Damaged` unless ``lock`` is a resolved suite."""
+    """`Damaged` unless ``lock`` is a resolved suite that its own cells can be of."""
     plain(lock)
     LOCK(lock, "lock")
+    check_plan(lock)
+
+
+def check_plan(lock: Mapping[str, Any]) -> None:
+    """`Damaged` unless the cells of a lock are of a bearable number and follow the rules of its suite."""
+    suite, inputs, places = lock["suite"], lock["inputs"], lock["targets"]
+    cells = sum(map(len, places.values())) * len(lock["tuners"]) * suite["seeds"]
+    if cells > MOST_CELLS:
+        raise Damaged(f"lock has {cells:,} cells, more than {MOST_CELLS:,}")
+    options = inputs["rest"].get("options", {})
+    rules = {name: suite[name] for name in ("trials", "budget", "margin", "protocol") if name in suite}
+    if places and not (isinstance(options, dict) and rules.items() <= options.items()):
+        raise Damaged("lock.suite has other rules than its cells were computed by")
+    for place in places:
+        dataset, model = place_parts(place)
+        wanted = {"dataset": dataset, "model": model, "protocol": suite["protocol"]}
+        if not wanted.items() <= inputs["originals"].get(place, {}).items():
+            raise Damaged("lock.inputs has another original than lock.targets")
+    if places and not set(lock["tuners"]) <= inputs["code"].keys():
+        raise Damaged("lock.inputs lacks the code of a tuner")
 
 
 def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
@@ -148,8 +187,8 @@ def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
         compare(record["original"], point_of(before, before, cell.targets))
         seen: dict[str, Mapping[str, Any]] = {}
         for variant, points in record["points"].items():
-            if not budgets <= points.keys():
-                raise Damaged(f"record.points.{variant} lacks a budget")
+            if points.keys() != budgets:
+                raise Damaged(f"record.points.{variant} has other budgets than {', '.join(sorted(budgets))}")
             for point in points.values():
                 if seen.get(point["predictions"]) != point["test"]:
                     tuned = classified(point["predictions"], original, classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,8 @@ Check = Callable[[Any, str], None]
 """Raises `Damaged` with the name given unless a value is as it should be."""
 
 DEPTH, LARGEST = 12, 2**53
+SPARE = 64
+"""Fields of an object that a later version may have added."""
 
 
 class Damaged(Exception):
@@ -79,6 +81,20 @@ def fields(later: Mapping[str, Check] = MappingProxyType({}), /, **checks: Check
             inner(value[field], f"{name}.{field}")
         for field in later.keys() & value.keys():
             later[field](value[field], f"{name}.{field}")
+        if len(value) > len(checks) + len(later) + SPARE:
+            raise Damaged(f"{name} has more than {SPARE} fields that nobody knows")
+
+    return check
+
+
+def exactly(inner: Check, known: Iterable[str]) -> Check:
+    """What ``inner`` allows, without a field that is not ``known``."""
+    names = frozenset(known)
+
+    def check(value: Any, name: str) -> None:
+        inner(value, name)
+        if not value.keys() <= names:
+            raise Damaged(f"{name} has a field beside {', '.join(sorted(names))}")
 
     return check
 
@@ -95,14 +111,26 @@ def table(key: re.Pattern[str], inner: Check) -> Check:
     return check
 
 
-def listing(inner: Check) -> Check:
-    """A list of what ``inner`` allows."""
+def listing(inner: Check, length: int | None = None) -> Check:
+    """A list of what ``inner`` allows, of any length or of that ``length``."""
 
     def check(value: Any, name: str) -> None:
-        if not isinstance(value, list):
-            raise Damaged(f"{name} is no list")
+        if not isinstance(value, list) or length not in (None, len(value)):
+            raise Damaged(f"{name} is no list" + (f" of {length}" if length else ""))
         for item in value:
             inner(item, name)
+
+    return check
+
+
+def distinct(inner: Check) -> Check:
+    """A list of what ``inner`` allows, nothing twice."""
+    every = listing(inner)
+
+    def check(value: Any, name: str) -> None:
+        every(value, name)
+        if len(set(value)) != len(value):
+            raise Damaged(f"{name} names something twice")
 
     return check
 

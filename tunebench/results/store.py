@@ -26,7 +26,7 @@ from tunebench.results.verified import Verified, digest_of
 
 SCHEMA = 2
 """Raise it when the shape of a file changes; older files are set aside and computed again."""
-LARGEST_FILE = 2**26
+LARGEST_FILE, MOST_VALUES = 2**26, 2_000_000
 WRITTEN = re.compile(
     rb'\{"schema": (?P<schema>\d{1,9}), "checksum": "(?P<checksum>[0-9a-f]{64})", "content": (?P<content>\{.*\})\}\s*',
     re.DOTALL,
@@ -84,6 +84,8 @@ def raw_bytes(path: Path) -> bytes:
         raise Damaged(f"not readable ({exc.strerror or type(exc).__name__})") from exc
     if len(raw) > LARGEST_FILE:
         raise Damaged(f"larger than {LARGEST_FILE / 2**20:.0f} MiB")
+    if raw.count(b",") > MOST_VALUES:  # each takes a hundred bytes once it is read
+        raise Damaged(f"more than {MOST_VALUES:,} values")
     return raw
 
 
