@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from user import home as home
 
 from tunebench.cli import main
 

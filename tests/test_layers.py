@@ -16,7 +16,7 @@ PACKAGE = Path(tunebench.__file__).parent
 WINGS = """
 cli
 pytest_plugin
-paper gate testing
+own paper gate testing
 boards
 grid
 workers

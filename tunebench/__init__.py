@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunebench.errors import DataError, InvalidOutput, PluginError, StoreError, TunebenchError, UsageError
 from tunebench.hookspecs import TargetClassTuner, hookimpl
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from tunebench.boards.frames import Frames
+    from tunebench.own.api import tune as tune
+    from tunebench.own.api import tune_logits as tune_logits
 
 __version__ = "0.1.0"
 
@@ -29,7 +31,18 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "tune",
+    "tune_logits",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`tunebench.own.api`'s functions, imported when they are asked for: they need torch."""
+    if name in ("tune", "tune_logits"):
+        from tunebench.own import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(out: str | PathLike[str]) -> Frames:

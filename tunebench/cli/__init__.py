@@ -24,6 +24,7 @@ COMMANDS = {
     "new": "Write a plugin package, ready to install and test.",
     "paper": "Set the published tables and figures beside ours.",
     "run": "Run a suite and print its leaderboard.",
+    "tune": "Raise the recall of one class of your own trained network.",
 }
 
 

@@ -22,6 +22,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "merge": ("tunebench merge part-1 part-2 -o whole",),
     "new": ("tunebench new my-tuner",),
     "paper": ("tunebench paper -d mnist --seeds 3 -o paper",),
+    "tune": (
+        "tunebench tune --model net.py:Net --weights net.safetensors --data DIR --target cat",
+        "tunebench tune --model torchvision:resnet18 --weights w.pt --data DIR --target 3 --export onnx",
+    ),
     "run": (
         "tunebench run",
         "tunebench run -d mnist -m model1 -t 'sj*' --target weakest --data-dir DATA",

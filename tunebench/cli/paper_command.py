@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from tunebench.cli.bars import Bars
 from tunebench.cli.options import data_dir_option, many
 from tunebench.cli.output import say
-from tunebench.cli.run_command import Bars
 
 
 @click.command(name="paper")

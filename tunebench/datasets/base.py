@@ -95,6 +95,14 @@ class Dataset:
     """Number of training samples, before any is held out."""
     _raw: dict[Split, Raw] = field(repr=False)
 
+    def raw(self, split: Split) -> np.ndarray[Any, Any]:
+        """Inputs (N, *shape) as they came, before normalisation."""
+        return self._raw[split][0]
+
+    def numbered(self, split: Split) -> np.ndarray[Any, Any]:
+        """Class numbers from 0, (N,) int64."""
+        return np.searchsorted(self.labels, self._raw[split][1])
+
     def train(self) -> Samples:
         """The training split as fresh tensors, and after it the data set's own validation split if it has one."""
         samples = self._samples("train")
@@ -105,12 +113,11 @@ class Dataset:
         return self._samples("test")
 
     def _samples(self, split: Split) -> Samples:
-        raw, labels = self._raw[split]
+        raw = self.raw(split)
         x = torch.tensor(raw).to(torch.float32)
         if raw.dtype == np.uint8:
             x.div_(255)
-        y = np.searchsorted(self.labels, labels)
-        return Samples(x.sub_(self.mean).div_(self.std), torch.from_numpy(y))
+        return Samples(x.sub_(self.mean).div_(self.std), torch.from_numpy(self.numbered(split)))
 
 
 def opened(name: str, source: DatasetSource, place: Place) -> Dataset:

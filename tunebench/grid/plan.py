@@ -17,7 +17,7 @@ from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_targets
 from tunebench.networks import originals
 from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
-from tunebench.networks.originals import OriginalKey
+from tunebench.networks.originals import OriginalKey, Recipe
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs, place_name
 from tunebench.results.store import Store
@@ -66,6 +66,8 @@ class Plan:
     """What keys say of a network for a data set, where it was looked at in a worker."""
     unbuilt: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why a network cannot be built for a data set."""
+    recipe: Recipe | None = None
+    """That of networks which come with their weights; None: what the suite says."""
     failures: dict[OriginalKey, str] = field(default_factory=dict)
     """Why there is no original."""
 
@@ -77,7 +79,7 @@ class Plan:
     def originals(self) -> Iterator[OriginalKey]:
         """The keys of all originals."""
         for dataset in self.datasets.values():
-            recipe = originals.find_recipe(
+            recipe = self.recipe or originals.find_recipe(
                 self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
             )
             for spec in self.models.values():

@@ -29,27 +29,35 @@ from tunebench.workers.engines import Engine, LocalEngine, in_flight
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
     observer = observer or Silent()
-    store = Store(options.out)
-    check_protocol(store, suite, observer)
-    memory = options.memory or isolation.fair_share(options.jobs)
-    local = LocalEngine(options.jobs, memory if options.device == "cpu" else None)
-    timeout = suites.seconds_of(suite.timeout)
-    with closing(local):
+    check_protocol(Store(options.out), suite, observer)
+    with closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)
         architectures(plan, local, observer, options)
-        for plugin, problem in plan.registry.problems.items():
-            observer.warn(f"plugin {plugin!r} is not used: {problem}")
-        store.prepare()
-        with closing(open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))) as engine:
-            records = train_originals(plan, local, observer, options)
-            jobs = list(make_jobs(plan, records, options))
-            lock(store, plan, jobs)
-            counts = Counter(record_failures(jobs, plan, store, options, observer))
-            jobs = [job for job in jobs if job.original in records]
-            counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
-            if options.latency:
-                time_cells(jobs, store, local, observer, options, timeout)
+        return run_plan(plan, options, observer, local)
+
+
+def local_engine(options: RunOptions) -> LocalEngine:
+    """The processes of this machine that ``options`` allow."""
+    memory = options.memory or isolation.fair_share(options.jobs)
+    return LocalEngine(options.jobs, memory if options.device == "cpu" else None)
+
+
+def run_plan(plan: Plan, options: RunOptions, observer: Observer, local: LocalEngine) -> dict[str, int]:
+    """`run` from the point where every name is resolved and every network has been looked at."""
+    store, timeout = Store(options.out), suites.seconds_of(plan.suite.timeout)
+    for plugin, problem in plan.registry.problems.items():
+        observer.warn(f"plugin {plugin!r} is not used: {problem}")
+    store.prepare()
+    with closing(open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))) as engine:
+        records = train_originals(plan, local, observer, options)
+        jobs = list(make_jobs(plan, records, options))
+        lock(store, plan, jobs)
+        counts = Counter(record_failures(jobs, plan, store, options, observer))
+        jobs = [job for job in jobs if job.original in records]
+        counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
+        if options.latency:
+            time_cells(jobs, store, local, observer, options, timeout)
     return dict(counts)
 
 

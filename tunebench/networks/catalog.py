@@ -118,14 +118,23 @@ def torchvision_names() -> list[str]:
     return sorted(models.list_models(module=models))
 
 
+PLAIN = ":plain"
+
+
 def from_torchvision(name: str) -> ModelSpec:
-    """The network ``torchvision:NAME``, fitted to the input's channels and size and to the number of classes."""
-    wanted = name.removeprefix("torchvision:")
+    """The network ``torchvision:NAME``, fitted to the input's channels and size and to the number of classes.
+
+    ``torchvision:NAME:plain`` is the one that torchvision itself builds, which trained weights belong to.
+    """
+    wanted = name.removeprefix("torchvision:").removesuffix(PLAIN)
     if wanted not in torchvision_names():
         raise unknown_name("torchvision network", wanted, torchvision_names())
-    return ModelSpec(
-        name, lambda shape, classes: fitted(wanted, shape, classes), f"torchvision {metadata.version('torchvision')}"
-    )
+    version = f"torchvision {metadata.version('torchvision')}"
+    if name.endswith(PLAIN):
+        builder = import_torchvision().models.get_model_builder(wanted)
+        options = NO_AUXILIARY.get(wanted, {})
+        return ModelSpec(name, lambda _shape, classes: builder(weights=None, num_classes=classes, **options), version)
+    return ModelSpec(name, lambda shape, classes: fitted(wanted, shape, classes), version)
 
 
 def fitted(name: str, shape: Shape, classes: int) -> nn.Module:

@@ -30,10 +30,11 @@ def built(spec: ModelSpec, shape: Sequence[int], classes: int) -> nn.Module:
     return model
 
 
-def check_classifier(model: nn.Module, name: str, shape: Sequence[int], classes: int) -> None:
-    """UsageError, one line, unless ``model`` maps inputs (N, *shape) to finite logits (N, classes).
+def check_classifier(model: nn.Module, name: str, shape: Sequence[int], classes: int | None = None) -> int:
+    """The number of classes C of ``model``; UsageError, one line, unless it maps inputs (N, *shape) to logits (N, C).
 
-    One forward of two samples of noise in eval mode, which also gives lazy modules their shapes.
+    They have to be finite, and of ``classes`` classes where that is given. One forward of two samples of noise in
+    eval mode, which also gives lazy modules their shapes.
     """
     training = model.training
     model.eval()
@@ -48,14 +49,16 @@ def check_classifier(model: nn.Module, name: str, shape: Sequence[int], classes:
     fault = logits_fault(logits, classes)
     if fault:
         raise UsageError(f"network {name!r} {fault}")
+    return int(logits.shape[1])
 
 
-def logits_fault(logits: object, classes: int) -> str | None:
+def logits_fault(logits: object, classes: int | None) -> str | None:
     """What makes the output for two samples unfit as logits, or None."""
+    wanted = "C" if classes is None else classes
     if not isinstance(logits, Tensor):
-        return f"returns a {type(logits).__name__}; let forward() return one tensor of logits (N, {classes})"
-    if tuple(logits.shape) != (2, classes):
-        return f"returns {tuple(logits.shape)} for two samples of {classes} classes; it needs logits (N, {classes})"
+        return f"returns a {type(logits).__name__}; let forward() return one tensor of logits (N, {wanted})"
+    if logits.dim() != 2 or len(logits) != 2 or (classes is not None and logits.shape[1] != classes):
+        return f"returns {tuple(logits.shape)} for two samples of {wanted} classes; it needs logits (N, {wanted})"
     if not logits.is_floating_point():
         return f"returns {logits.dtype}; logits have to be floating point"
     if not bool(torch.isfinite(logits).all()):

@@ -1,0 +1,95 @@
+"""``tunebench.tune`` and ``tunebench.tune_logits``: the same from Python, without files."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from user import ORDER
+
+import tunebench
+from tunebench import DataError, UsageError
+
+EIGHT = ORDER.index("eight")
+
+
+@pytest.fixture(scope="module")
+def data(home):
+    """Training and held-out samples as tensors."""
+    return tuple((torch.from_numpy(x).float() / 255, torch.from_numpy(y)) for x, y in (home.fit, home.held))
+
+
+def accuracy(model, data, only=None):
+    """OA of a network, or TA with ``only`` the target."""
+    x, y = data
+    with torch.no_grad():
+        right = model(x).argmax(1) == y
+    return float((right if only is None else right[y == only]).double().mean())
+
+
+def test_a_better_copy_comes_back(home, data, tmp_path, monkeypatch):
+    """The model that comes back has the figures of the report; hers is as it was, and no file is written."""
+    monkeypatch.chdir(tmp_path)
+    before = {key: value.clone() for key, value in home.model.state_dict().items()}
+    found = tunebench.tune(home.model, *data, target="eight", names=ORDER, budget=1.0, tuners=["logit-bias"])
+    assert found.report["tuned"]["ta"] == pytest.approx(accuracy(found.model, data[1], EIGHT))
+    assert found.report["tuned"]["oa"] == pytest.approx(accuracy(found.model, data[1]))
+    assert found.report["tuned"]["ta"] >= found.report["original"]["ta"]
+    assert all(torch.equal(before[key], value) for key, value in home.model.state_dict().items())
+    assert list(tmp_path.iterdir()) == []
+    saved = found.save(tmp_path / "out")
+    assert [path.name for path in saved] == ["tuned.safetensors"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tuned.safetensors", "report.json", "report.md"}
+
+
+def test_arrays_loaders_and_data_sets_are_the_same(home, data):
+    """Tensors, numpy arrays, a data set and a loader of the same samples give the same report."""
+    x, y = data[1]
+    forms = [
+        (x, y), (x.numpy(), y.numpy()), TensorDataset(x, y), DataLoader(TensorDataset(x, y), batch_size=100),
+    ]  # fmt: skip
+    reports = [tunebench.tune(home.model, None, form, EIGHT, tuners=["logit-bias"]).report for form in forms]
+    assert all(report["tuned"] == reports[0]["tuned"] for report in reports)
+    assert "fit on 449 samples, chosen on 448" in reports[0]["data"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"target": 10}, UsageError, "has classes 0 to 9"),
+        ({"target": "ate", "names": ORDER}, UsageError, "unknown class 'ate'"),
+        ({"tuners": ["nope"]}, UsageError, "unknown tuner 'nope'"),
+        ({"valid": (torch.zeros(4, 1, 8, 8), torch.zeros(3))}, DataError, "4 inputs and 3 labels"),
+        ({"valid": [1, 2, 3]}, DataError, "cannot be read as samples"),
+        ({"valid": (torch.zeros(40, 3, 8, 8), torch.arange(40) % 10)}, UsageError, "input channels"),
+        ({"valid": (torch.zeros(90, 1, 8, 8), torch.arange(90) % 30)}, DataError, "the network has 10 outputs"),
+        ({"valid": (torch.zeros(20, 1, 8, 8), torch.arange(20) % 10)}, DataError, "give at least 5"),
+    ],
+)
+def test_what_does_not_fit_is_told(home, data, change, error, said):
+    """Each fault in one line."""
+    given = {"model": home.model, "train": None, "valid": data[1], "target": EIGHT, **change}
+    with pytest.raises(error, match=said):
+        tunebench.tune(**given)
+
+
+def test_logits_alone(home, data):
+    """The vector raises the class within the budget, for logits and for log-probabilities alike."""
+    x, y = data[1]
+    with torch.no_grad():
+        logits = home.model(x)
+    for scores in (logits, logits.log_softmax(1).numpy()):
+        bias = tunebench.tune_logits(scores, y, EIGHT, budget=1.0)
+        assert np.flatnonzero(bias).tolist() in ([], [EIGHT])
+        after = (torch.as_tensor(np.asarray(scores)) + torch.from_numpy(bias)).argmax(1)
+        assert float((after == y)[y == EIGHT].double().mean()) > accuracy(home.model, data[1], EIGHT)
+        assert int((after == y).sum()) >= int((logits.argmax(1) == y).sum()) - len(y) // 100
+    assert tunebench.tune_logits(torch.eye(10)[y], y, EIGHT).tolist() == [0.0] * 10
+
+
+def test_the_names_are_there_without_torch():
+    """Asking for the package does not import torch; asking for `tune` does."""
+    code = "import sys, tunebench; assert 'torch' not in sys.modules; tunebench.tune; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,171 @@
+"""The same from Python: ``tunebench.tune`` and ``tunebench.tune_logits``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tunebench.datasets.splits import stratified
+from tunebench.errors import DataError, UsageError
+from tunebench.naming import seed_of, unknown_name
+from tunebench.networks.activations import activations
+from tunebench.networks.probe import check_classifier
+from tunebench.own.comparison import FEWEST, Wish, compare_here
+from tunebench.own.data import SEED, SHARE
+from tunebench.own.files import require_exports, write_network
+from tunebench.own.network import LEARNING_RATE
+from tunebench.own.pick import lines_of, pick
+from tunebench.own.report import Report
+from tunebench.selection import tradeoff
+from tunebench.tuner import TuningTask
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` returns."""
+
+    model: nn.Module
+    """The tuned network in eval mode; a copy also where no tuner helped."""
+    details: Report
+    original: nn.Module
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """As in ``report.json``: target, original, tuned, tuner, params, budget, certificate, candidates."""
+        return self.details.as_dict()
+
+    def save(self, out: Path | str) -> list[Path]:
+        """Write ``tuned.safetensors`` (or ``tuned.pt2``), ``report.json`` and ``report.md`` to the folder ``out``."""
+        return self._write(Path(out), ())
+
+    def to_onnx(self, out: Path | str) -> Path:
+        """Write ``tuned.onnx`` to the folder ``out`` too, checked against torch on real samples."""
+        require_exports(("onnx",))
+        return next(path for path in self._write(Path(out), ("onnx",)) if path.suffix == ".onnx")
+
+    def _write(self, out: Path, exports: Sequence[str]) -> list[Path]:
+        x = self.details.comparison.task.x_valid
+        written = write_network(copy.deepcopy(self.model), self.original, x, out, exports)
+        self.details.write(out)
+        return [file.path for file in written]
+
+
+def tune(
+    model: nn.Module,
+    train: Any,
+    valid: Any,
+    target: int | str,
+    *,
+    budget: float = 0.5,
+    names: Sequence[str] | None = None,
+    tuners: Sequence[str] = (),
+    confidence: float = 0.9,
+    trials: int = 30,
+) -> Tuned:
+    """Raise the recall of one class of a trained network at a small loss of overall accuracy.
+
+    ``train`` is what tuners fit on, or None: then half of ``valid`` is. ``valid`` are samples that the network has
+    not seen. Both are (x, y) with x (N, *shape) as the network takes it and y (N,) class numbers, as tensors or arrays;
+    or a data set or loader of such samples or batches. ``target`` is a class number, or one of ``names``. ``budget``
+    is in percentage points. The model is used as it is and copied, never trained over. No file is written.
+
+    Raises UsageError or DataError, one line, for what cannot be used.
+    """
+    x, y = tensors(valid, "valid")
+    x_fit, y_fit = (None, None) if train is None else tensors(train, "train")
+    if x_fit is None or y_fit is None:
+        fit, rest = stratified(y.numpy(), round(len(y) * (1 - SHARE)), SEED)
+        x_fit, y_fit, x, y = x[fit], y[fit], x[rest], y[rest]
+    task = task_of(model, (x_fit, y_fit), (x, y), number(target, names))
+    known = tuple(names) if names is not None else tuple(map(str, range(task.classes)))
+    wish = Wish(task.target, tuple(tuners), budget, confidence=confidence, trials=trials)
+    comparison = compare_here(task, known, wish)
+    lines = lines_of(comparison)
+    choice = pick(lines, confidence)
+    report = Report(comparison, lines, choice, f"tuners fit on {len(y_fit):,} samples, chosen on {len(y):,}")
+    return Tuned(comparison.rebuild(choice.line.tuner, choice.line.variant), report, task.model)
+
+
+def task_of(model: nn.Module, fit: tuple[Tensor, Tensor], choose: tuple[Tensor, Tensor], target: int) -> TuningTask:
+    """The task of a network at hand; DataError or UsageError for what does not fit together."""
+    (x_fit, y_fit), (x, y) = fit, choose
+    network = copy.deepcopy(model).cpu().eval()
+    classes = check_classifier(network, type(model).__name__, x.shape[1:])
+    if int(max(y.max(), y_fit.max())) >= classes or int(min(y.min(), y_fit.min())) < 0:
+        raise DataError(f"labels go from {int(y.min())} to {int(y.max())}, the network has {classes} outputs")
+    if not 0 <= target < classes:
+        raise UsageError(f"target {target}: the network has classes 0 to {classes - 1}")
+    for name, labels in (("train", y_fit), ("valid", y)):
+        if int((labels == target).sum()) < FEWEST:
+            count = int((labels == target).sum())
+            raise DataError(f"class {target} has {count} samples in {name}; give at least {FEWEST}")
+    seen, held = activations(network, x_fit), activations(network, x)
+    return TuningTask(
+        model=network, targets=(target,), target=target, classes=classes, x_train=x_fit, y_train=y_fit, x_valid=x,
+        y_valid=y, hidden_train=seen.hidden, hidden_valid=held.hidden, logits_train=seen.logits,
+        logits_valid=held.logits, layer_of=seen.layer_of, seed=seed_of("own", target), device=torch.device("cpu"),
+        learning_rate=LEARNING_RATE,
+    )  # fmt: skip
+
+
+def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.ndarray:
+    """The vector (C,) to add to logits, or to the logarithm of ``predict_proba``, for the best recall of ``target``.
+
+    ``logits`` (N, C) and labels y (N,) are of samples that the classifier has not seen. The best bias on the target's
+    logit that keeps the budget (percentage points of OA on these samples), by sorting margins; zeros where none helps.
+    """
+    scores = torch.as_tensor(np.asarray(logits), dtype=torch.float64)
+    labels = torch.as_tensor(np.asarray(y), dtype=torch.int64)
+    if scores.dim() != 2 or labels.shape != scores.shape[:1]:
+        raise DataError(f"logits {tuple(scores.shape)} and labels {tuple(labels.shape)}: give (N, C) and (N,)")
+    if not 0 <= target < scores.shape[1]:
+        raise UsageError(f"target {target}: there are classes 0 to {scores.shape[1] - 1}")
+    base = tradeoff.margins(scores, labels, (target,))
+    steps, offset = tradeoff.shift_steps(base, tradeoff.allowance(budget, len(labels)))
+    bias = np.zeros(scores.shape[1])
+    interval = tradeoff.best_interval(steps, len(labels), budget)
+    if interval is not None and steps.score(interval).hits > int((base.was_right & base.is_target).sum()):
+        bias[target] = steps.scale(interval) - offset
+    return bias
+
+
+def number(target: int | str, names: Sequence[str] | None) -> int:
+    """The class number that ``target`` means."""
+    if isinstance(target, str):
+        if names is None or target not in names:
+            raise unknown_name("class", target, names or ("a class number, or pass names=[...]",))
+        return list(names).index(target)
+    return int(target)
+
+
+def tensors(data: Any, name: str) -> tuple[Tensor, Tensor]:
+    """Inputs (N, *shape) float and labels (N,) int64 of a pair, a data set or a loader."""
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
+        x, y = (torch.as_tensor(np.asarray(part) if not isinstance(part, Tensor) else part) for part in data)
+    else:
+        x, y = collected(data, name)
+    if len(x) != len(y) or not len(x):
+        raise DataError(f"{name}: {len(x)} inputs and {len(y)} labels; they must be equally many, and some")
+    x = x.detach().cpu()
+    return x if x.is_floating_point() else x.float(), y.detach().cpu().reshape(-1).to(torch.int64)
+
+
+def collected(data: Iterable[Any], name: str) -> tuple[Tensor, Tensor]:
+    """All samples of a loader (batches) or a data set (single samples) of (x, y)."""
+    batched: Callable[[Any], bool] = lambda y: getattr(y, "ndim", 0) > 0  # noqa: E731
+    xs, ys = [], []
+    try:
+        for x, y in data:
+            many = batched(y)
+            xs.append(torch.as_tensor(np.asarray(x)) if many else torch.as_tensor(np.asarray(x))[None])
+            ys.append(torch.as_tensor(np.asarray(y)) if many else torch.as_tensor([int(y)]))
+        return torch.cat(xs), torch.cat(ys)
+    except (TypeError, ValueError, RuntimeError) as exc:
+        raise DataError(f"{name} cannot be read as samples (x, y): {type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,145 @@
+"""The tuners side by side on one network of the user's own, in the engine that every grid runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from tunebench.datasets import Samples
+from tunebench.errors import DataError
+from tunebench.grid.evaluation import Record, failure, final_scores, finished
+from tunebench.grid.latency import rebuilt
+from tunebench.grid.observer import Observer
+from tunebench.grid.plan import Plan, RunOptions
+from tunebench.grid.runner import check_protocol, local_engine, run_plan
+from tunebench.grid.suite import OWN, Suite
+from tunebench.grid.tasks import load_task
+from tunebench.naming import seed_of
+from tunebench.networks.originals import ensure_original, materialise
+from tunebench.own.data import OwnData
+from tunebench.own.network import OwnNetwork
+from tunebench.plugins import Registry, load_registry
+from tunebench.results.cells import Cell
+from tunebench.results.store import Store
+from tunebench.selection.search import Selection, search
+from tunebench.selection.selector import SearchOptions, Variant
+from tunebench.tuner import TuningTask
+
+FROZEN = ("logit-bias", "smvt-sj-exact", "last-layer", "logit-vector", "refit", "refit-sparse", "refit-all", "lift")
+"""Tuners that work on frozen activations, in the order of how much they change."""
+TRAINING = ("weighted-finetune", "dwb-loss", "retrain")
+"""Tuners that train the network; used by default where there are samples that it was trained on."""
+FEWEST = 5
+"""Target samples to choose on without which nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for."""
+
+    target: int
+    tuners: tuple[str, ...] = ()
+    """Names or globs; empty: those that fit."""
+    budget: float = 0.5
+    """Percentage points of OA that may be lost."""
+    recall: float | None = None
+    """The least TA, as a fraction, instead of a budget."""
+    confidence: float = 0.9
+    trials: int = 30
+
+
+@dataclass
+class Comparison:
+    """Records of all tuners on one network, by the tuner's name, the original's first."""
+
+    wish: Wish
+    names: tuple[str, ...]
+    records: dict[str, Record]
+    rebuild: Callable[[str, Variant], nn.Module] = field(repr=False)
+    """Maps a tuner's name and a variant to the finished network of its choice at the budget."""
+    task: TuningTask = field(repr=False)
+
+
+def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions, observer: Observer) -> Comparison:
+    """Run every tuner on the network as cells of a grid in ``options.out``, resumable as any other."""
+    registry = load_registry(options.plugins)
+    tuners = chosen_tuners(registry, wish, data.trained_on)
+    check_samples(data, wish.target)
+    dataset, spec = data.dataset, network.spec
+    suite = Suite(
+        name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners), targets=(str(wish.target),),
+        seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
+    )  # fmt: skip
+    check_protocol(Store(options.out), suite, observer)
+    plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
+    materialise(dataset)
+    (key,) = plan.originals()
+    observer.stage("original", 1)
+    ensure_original(key, spec)
+    observer.step(spec.name)
+    with closing(local_engine(options)) as local:
+        run_plan(plan, options, observer, local)
+    records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
+    task = load_task(key, spec, (wish.target,), "original", torch.device(options.device))
+
+    def rebuild(tuner: str, variant: Variant) -> nn.Module:
+        own = load_task(key, spec, (wish.target,), tuner, torch.device(options.device))
+        torch.manual_seed(own.seed)
+        return rebuilt(own, registry.tuner(tuner), records[tuner]["points"][variant][str(wish.budget)])
+
+    return Comparison(wish, data.names, records, rebuild, task)
+
+
+def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Comparison:
+    """The same in this process, without files: for a call from Python."""
+    registry = load_registry()
+    options = SearchOptions(wish.trials, wish.budget, protocol=OWN)
+    records: dict[str, Record] = {}
+    found: dict[str, Selection] = {}
+    for name in sorted(chosen_tuners(registry, wish, False), key=lambda name: (name != "original", name)):
+        tuner = registry.tuner(name)
+        own = replace(task, seed=seed_of(task.seed, name))
+        reason = tuner.skip(own)
+        if reason is not None:
+            records[name] = failure("skipped", reason)
+            continue
+        found[name] = search(tuner, own, options)
+        scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.budget)
+        records[name] = {"status": "ok", "tune_seconds": found[name].tune_seconds, **scores}
+    return Comparison(
+        wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.budget]), task
+    )
+
+
+def stored(
+    options: RunOptions, dataset: str, model: str, target: int, tuners: Sequence[str]
+) -> Iterator[tuple[str, Record]]:
+    """The records of a run, the original's first."""
+    store = Store(options.out)
+    for tuner in sorted(tuners, key=lambda name: (name != "original", name)):
+        record = store.get("cells", Cell(dataset, model, str(target), tuner, 0))
+        if record is not None:
+            yield tuner, record
+
+
+def chosen_tuners(registry: Registry, wish: Wish, trained_on: bool) -> list[str]:
+    """The tuners to compare, the original among them; UsageError for a name that there is not."""
+    if wish.tuners and wish.tuners != ("auto",):
+        return sorted({"original", *registry.select([name for name in wish.tuners if name != "auto"])})
+    fitting = (*FROZEN, *(TRAINING if trained_on else ()))
+    return sorted({"original", *(name for name in fitting if name in registry.tuners)})
+
+
+def check_samples(data: OwnData, target: int) -> None:
+    """DataError when the target has too few samples on either side."""
+    for part, labels in (("fit", data.dataset.numbered("train")), ("choose", data.dataset.numbered("test"))):
+        count = int((labels == target).sum())
+        if count < FEWEST:
+            raise DataError(
+                f"class {data.names[target]!r} has {count} samples to {part} on; give at least {FEWEST}, or name "
+                "another class"
+            )

@@ -1,0 +1,217 @@
+"""The user's own samples: which part tuners fit on, which they are chosen and certified on, inputs as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tunebench.datasets import Dataset, Place, open_dataset
+from tunebench.datasets.base import DatasetSource, Raw, Split, opened
+from tunebench.datasets.splits import stratified
+from tunebench.datasets.torchvision_compat import import_torchvision
+from tunebench.errors import DataError, UsageError
+from tunebench.naming import unknown_name
+from tunebench.source import PluginFile
+
+FIT = ("train", "training")
+CHOOSE = ("val", "valid", "validation", "test", "testing")
+SHARE, SEED = 0.5, 0
+"""Where there is one part only: the share of its samples that tuners fit on, and what decides which."""
+Transform = Callable[[Any], Tensor]
+"""Maps a `PIL.Image.Image` to what the network takes, (*shape) floating point."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How images become inputs: the owner's own transform, or a mean and a standard deviation per channel in [0, 1]."""
+
+    transform: Transform | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    digest: str = ""
+    """Of the code of the transform."""
+
+    def __post_init__(self) -> None:
+        if self.transform is not None and (self.mean or self.std):
+            raise UsageError("--transform does all that --mean and --std do; give one or the other")
+        if len(self.mean) != len(self.std):
+            raise UsageError("--mean and --std go together, a number for every channel or one for all")
+        if any(not value > 0 for value in self.std):
+            raise UsageError("--std has to be above 0")
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """``dataset.train()`` is what tuners fit on, ``dataset.test()`` what they are chosen and certified on."""
+
+    dataset: Dataset
+    names: tuple[str, ...]
+    """Of the classes, in the order of the network's outputs."""
+    trained_on: bool
+    """Whether the first part is a training part of its owner's, so that the network may be trained on."""
+    note: str
+    """What became of the parts, in a sentence."""
+
+    def target(self, wanted: str) -> int:
+        """The class called ``wanted``, or with that index; UsageError with the nearest names."""
+        if wanted in self.names:
+            return self.names.index(wanted)
+        if wanted.isdecimal() and int(wanted) < len(self.names):
+            return int(wanted)
+        raise unknown_name("class", wanted, self.names)
+
+
+class Given(DatasetSource):
+    """Two parts at hand, inputs ready for the network."""
+
+    mean, std = 0.0, 1.0
+
+    def __init__(self, name: str, parts: dict[Split, Raw]) -> None:
+        self.name, self.parts = name, parts
+
+    def load(self, split: Split, place: Place) -> Raw:
+        """See `DatasetSource.load`."""
+        return self.parts[split]
+
+
+def own_data(where: str, place: Place, inputs: Inputs) -> OwnData:
+    """The samples at ``where``: a folder of images by class, or the name of a data set.
+
+    A folder has train/ and val/ (valid/, test/), or one tree of classes, of which tuners get a share. DataError or
+    UsageError, one line, for what cannot be used.
+    """
+    folder = Path(where.removeprefix("imagefolder:")).expanduser()
+    if not folder.is_dir():
+        return named_data(where, place, inputs)
+    fit, choose = (next((folder / n for n in names if (folder / n).is_dir()), None) for names in (FIT, CHOOSE))
+    if fit is not None and choose is not None:
+        x_fit, y_fit, names = images(fit, inputs)
+        x, y, others = images(choose, inputs)
+        unknown = sorted(set(others) - set(names))
+        if unknown:
+            raise DataError(f"{choose / unknown[0]}: there is no class {unknown[0]!r} in {fit.name}/")
+        y = np.array([names.index(other) for other in others])[y]
+        parts: dict[Split, Raw] = {"train": (x_fit, y_fit), "test": (x, y)}
+        note = f"tuners fit on {len(y_fit):,} samples of {fit.name}/ and are chosen on {len(y):,} of {choose.name}/"
+    else:
+        part = choose or fit or folder
+        x, y, names = images(part, inputs)
+        parts, note = halved(x, y, str(part))
+    data = opened(folder.resolve().name or "data", Given(folder.resolve().name or "data", parts), place)
+    return OwnData(data, tuple(names), fit is not None and choose is not None, note)
+
+
+def named_data(name: str, place: Place, inputs: Inputs) -> OwnData:
+    """A data set by its name, with its own normalisation unless ``inputs`` say another."""
+    dataset = open_dataset(name, place)
+    names = tuple(map(str, getattr(dataset, "class_names", dataset.labels)))
+    note = f"tuners fit on {dataset.train_size:,} samples of train, and are chosen on its test part"
+    if inputs.transform is not None or inputs.mean:
+        parts = {split: (prepared(dataset, split, inputs), dataset.numbered(split)) for split in ("train", "test")}
+        dataset = opened(dataset.name, Given(dataset.name, parts), place)  # type: ignore[arg-type]
+    return OwnData(dataset, names, True, note)
+
+
+def halved(x: np.ndarray, y: np.ndarray, where: str) -> tuple[dict[Split, Raw], str]:
+    """One part as two, by class, with a sentence that says so."""
+    try:
+        fit, choose = stratified(y, round(len(y) * (1 - SHARE)), SEED)
+    except DataError as exc:
+        raise DataError(f"{where}: {exc}") from exc
+    note = f"one part only: tuners fit on {len(fit):,} of its samples and are chosen on the other {len(choose):,}"
+    return {"train": (x[fit], y[fit]), "test": (x[choose], y[choose])}, note
+
+
+def images(folder: Path, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Inputs (N, C, H, W) float32, labels (N,) and class names of a folder of images by class.
+
+    Classes are numbered as by torchvision's ImageFolder, in the order of their names as texts, because that is what
+    networks are trained with.
+    """
+    try:
+        found = import_torchvision().datasets.ImageFolder(folder)
+    except OSError as exc:
+        raise DataError(f"{folder} is no folder of images by class ({' '.join(str(exc).split())})") from exc
+    paths = [Path(path) for path, _ in found.samples]
+    grey = inputs.transform is None and all(opened_image(path).mode in ("1", "L", "LA") for path in paths)
+    size = opened_image(paths[0]).size
+    rows = []
+    for path in paths:
+        try:
+            image = opened_image(path).convert("L" if grey else "RGB")
+            rows.append(one_input(image, size, inputs))
+        except (OSError, ValueError, SyntaxError) as exc:
+            raise DataError(f"{path} cannot be read as an image ({' '.join(str(exc).split())[:200]})") from exc
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        raise DataError(f"{folder}: the transform gives inputs of {len(shapes)} shapes; let it resize or crop to one")
+    return np.stack(rows), np.array([label for _, label in found.samples]), list(found.classes)
+
+
+def opened_image(path: Path) -> Any:
+    """The opened image; only formats of photographs and drawings are tried."""
+    from PIL import Image
+
+    try:
+        return Image.open(path, formats=("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"))
+    except Exception as exc:
+        raise DataError(f"{path} is no readable image; mend or remove it") from exc
+
+
+def one_input(image: Any, size: tuple[int, int], inputs: Inputs) -> np.ndarray:
+    """One image as the network takes it, float32; without a transform it is resized to ``size`` and in [0, 1]."""
+    if inputs.transform is not None:
+        try:
+            made = inputs.transform(image)
+        except Exception as exc:
+            raise UsageError(f"--transform failed on an image: {type(exc).__name__}: {exc}") from exc
+        if not isinstance(made, Tensor):
+            raise UsageError(f"--transform returned {type(made).__name__}; it has to return a tensor, as ToTensor does")
+        return made.detach().float().numpy()
+    pixels = np.asarray(image if image.size == size else image.resize(size, 2), dtype=np.float32) / 255
+    return standardised(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), inputs)
+
+
+def standardised(x: np.ndarray, inputs: Inputs) -> np.ndarray:
+    """Inputs (..., C, H, W) in [0, 1] minus the mean, by the standard deviation, of each channel."""
+    if not inputs.mean:
+        return x
+    if len(inputs.mean) not in (1, x.shape[-3]):
+        raise UsageError(f"--mean has {len(inputs.mean)} numbers, the images have {x.shape[-3]} channels")
+    mean, std = (np.array(values, dtype=np.float32).reshape(-1, 1, 1) for values in (inputs.mean, inputs.std))
+    return np.ascontiguousarray((x - mean) / std, dtype=np.float32)
+
+
+def prepared(dataset: Dataset, split: Split, inputs: Inputs) -> np.ndarray:
+    """A part of a named data set with other inputs than its own."""
+    raw = dataset.raw(split)
+    if inputs.transform is None:
+        return standardised(raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1), inputs)
+    if raw.dtype != np.uint8 or raw.ndim != 4 or raw.shape[1] not in (1, 3):
+        raise UsageError(f"--transform needs images; {dataset.name} has inputs {raw.shape[1:]} {raw.dtype}")
+    from PIL import Image
+
+    pictures = (Image.fromarray(row[0] if len(row) == 1 else row.transpose(1, 2, 0)) for row in raw)
+    return np.stack([one_input(picture, picture.size, inputs) for picture in pictures])
+
+
+def read_transform(name: str) -> tuple[Transform, str]:
+    """The transform ``FILE.py:NAME`` and the digest of its code; UsageError when there is none."""
+    path, colon, wanted = name.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise UsageError(f"--transform {name}: write FILE.py:NAME")
+    file = PluginFile.read(Path(path).expanduser(), f"--transform {name}:")
+    try:
+        module = file.load()
+    except (Exception, SystemExit) as exc:
+        raise UsageError(f"--transform {name}: {path} does not load: {type(exc).__name__}: {exc}") from exc
+    found = getattr(module, wanted, None)
+    if not callable(found):
+        offered = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise unknown_name(f"transform in {path}", wanted, offered)
+    return found, file.digest

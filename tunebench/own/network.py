@@ -1,0 +1,129 @@
+"""A network with the weights that it comes with: never trained over, and hashed into every key."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tunebench.errors import UsageError
+from tunebench.networks.catalog import PLAIN, weights_of
+from tunebench.networks.models import find_model
+from tunebench.networks.originals import Recipe
+from tunebench.networks.probe import built
+from tunebench.networks.spec import ModelSpec
+from tunebench.naming import printable
+
+LEARNING_RATE = 0.01
+"""What fine-tuning searches multiples of, since nobody tells how the network was trained."""
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts keep a state dict beside other things."""
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """A network as its owner trained it."""
+
+    spec: ModelSpec
+    """Builds it with its weights."""
+    recipe: Recipe
+    """That of an original that is used as it is."""
+
+
+def own_network(name: str, weights: Path | None, shape: tuple[int, ...], classes: int) -> OwnNetwork:
+    """The network ``name`` (FILE.py:NAME or torchvision:NAME) with its weights, for inputs of ``shape``.
+
+    UsageError for a file that cannot be read, for weights of another architecture, and for a network that comes
+    without any.
+    """
+    spec = find_model(f"{name}{PLAIN}" if name.startswith("torchvision:") and not name.endswith(PLAIN) else name)
+    if weights is None:
+        require_weights(spec, name, shape, classes)
+    else:
+        spec = replace(spec, build=with_weights(spec, read_weights(weights), weights))
+    spec = replace(spec, name=short(spec.name))
+    model = built(spec, shape, classes)
+    return OwnNetwork(spec, Recipe("given", LEARNING_RATE, steps=0, weights=weights_of(model)))
+
+
+def given_network(model: nn.Module, name: str = "model") -> OwnNetwork:
+    """A network at hand, for a call from Python; it is copied where it is built."""
+    spec = ModelSpec(name, lambda _shape, _classes: copy.deepcopy(model), code=weights_of(model))
+    return OwnNetwork(spec, Recipe("given", LEARNING_RATE, steps=0, weights=weights_of(model)))
+
+
+def short(name: str) -> str:
+    """The name of a network without the folder of its file: what tables show."""
+    path, colon, wanted = name.rpartition(":")
+    return f"{Path(path).name}:{wanted}" if colon and path.endswith(".py") else name
+
+
+def require_weights(spec: ModelSpec, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """UsageError when two builds give different weights: then they are only initialised, not trained."""
+    with torch.random.fork_rng(devices=[]):
+        first, second = built(spec, shape, classes), built(spec, shape, classes)
+    if weights_of(first) != weights_of(second):
+        raise UsageError(f"{name} comes with random weights; name the trained ones with --weights FILE.safetensors")
+
+
+def with_weights(spec: ModelSpec, state: Mapping[str, Tensor], path: Path) -> Any:
+    """A ``build`` whose network holds ``state``; UsageError, with the keys, when that is of another architecture."""
+
+    def build(shape: tuple[int, ...], classes: int) -> nn.Module:
+        model = spec.build(shape, classes)
+        own = model.state_dict()
+        found = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel's prefix
+        faults = [f"it lacks {key}" for key in own if key not in found]
+        faults += [f"{key} is not in the network" for key in found if key not in own]
+        faults += [
+            f"{key} is {tuple(found[key].shape)}, in the network {tuple(own[key].shape)}"
+            for key in own
+            if key in found and found[key].shape != own[key].shape
+        ]
+        if faults:
+            more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+            text = printable("; ".join(faults[:3]))
+            raise UsageError(f"weights {path} are of another architecture than {short(spec.name)}: {text}{more}")
+        model.load_state_dict(found)
+        return model
+
+    return build
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a safetensors file, or in a ``.pt`` or ``.pth`` file by torch's weights-only reader.
+
+    UsageError for anything else. Nothing in either format can run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        if path.suffix not in (".pt", ".pth"):
+            raise UsageError(f"weights {path}: give a state dict as .safetensors, .pt or .pth")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as exc:
+        raise UsageError(f"weights {path}: {exc.strerror or exc}") from exc
+    except UsageError:
+        raise
+    except (SafetensorError, Exception) as exc:
+        hint = "save model.state_dict(), not the model" if path.suffix != ".safetensors" else "save it again"
+        raise UsageError(f"weights {path} cannot be read as a state dict; {hint}") from exc
+    for key in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UsageError(f"weights {path} hold no state dict; save model.state_dict()")
+    return dict(found)
+
+
+def require_elsewhere(out: Path, weights: Path | None) -> None:
+    """UsageError when what is written to ``out`` would replace the weights that are read."""
+    if weights is not None and weights.name.startswith("tuned.") and weights.resolve().parent == out.resolve():
+        raise UsageError(f"-o {out} would replace {weights}; choose another folder")

@@ -1,0 +1,158 @@
+"""What happened, for a person and for a program: the table, the Markdown page, ``report.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tabulate
+
+from tunebench.own.comparison import Comparison
+from tunebench.own.files import Written
+from tunebench.own.pick import Choice, Line, confusions, named
+from tunebench.naming import printable
+from tunebench.results.store import write_text
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished comparison; TA is the recall of the target class, OA the accuracy of all samples, fractions."""
+
+    comparison: Comparison
+    lines: Sequence[Line]
+    choice: Choice
+    note: str = ""
+    """What became of the data."""
+    command: str = ""
+    files: Sequence[Written] = ()
+
+    @property
+    def original(self) -> Line:
+        """The untuned network's line."""
+        return next(line for line in self.lines if line.tuner == "original")
+
+    @property
+    def target(self) -> str:
+        """The class's name."""
+        return printable(self.comparison.names[self.comparison.wish.target])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of ``report.json``."""
+        wish, line, before = self.comparison.wish, self.choice.line, self.original
+        record = self.comparison.records["original"]
+        return {
+            "schema": SCHEMA,
+            "target": self.target,
+            "original": {"ta": before.ta, "oa": before.oa},
+            "tuned": {"ta": line.ta, "oa": line.oa},
+            "tuner": line.tuner,
+            "variant": line.variant,
+            "params": line.params,
+            "budget": wish.budget,
+            "recall": wish.recall,
+            "certificate": line.certificate,
+            "why": self.choice.why,
+            "confusions": confusions(record, wish.target, self.comparison.names),
+            "samples": {"target": record_total(self), "all": len(self.comparison.task.y_valid)},
+            "candidates": [
+                {key: None if value != value else value for key, value in asdict(line).items()} for line in self.lines
+            ],
+            "files": {written.path.name: written.note for written in self.files},
+            "data": self.note,
+            "command": self.command,
+        }
+
+    def write(self, out: Path) -> None:
+        """Write ``report.json`` and ``report.md``."""
+        write_text(out / "report.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+        write_text(out / "report.md", as_markdown(self))
+
+
+def record_total(report: Report) -> int:
+    """Samples of the target among those that the figures are of."""
+    return int((report.comparison.task.y_valid == report.comparison.wish.target).sum())
+
+
+def opening(report: Report) -> str:
+    """How good the network is before anything is done, and what the class is taken for."""
+    wish, before = report.comparison.wish, report.original
+    lines = [
+        f"before  recall of {report.target!r} (TA) {before.ta:.1%}, accuracy of all (OA) {before.oa:.1%}, on "
+        f"{len(report.comparison.task.y_valid):,} samples, {record_total(report)} of them {report.target!r}"
+    ]
+    record = report.comparison.records["original"]
+    taken = [
+        f"{printable(c['class'])} {c['count']} ({c['share']:.0%})"
+        for c in confusions(record, wish.target, report.comparison.names)
+    ]
+    if taken:
+        lines.append(f"        taken for {', '.join(taken)}")
+    return "\n".join(lines)
+
+
+def table(report: Report, kind: str = "simple") -> str:
+    """A row per tuner, as text or Markdown."""
+    rows = []
+    for line in report.lines:
+        mark = "*" if line is report.choice.line else ""
+        if line.status != "ok":
+            rows.append([mark, line.tuner, line.status, *[""] * 4, printable(line.reason or "")[:60]])
+            continue
+        before = report.original
+        rows.append(
+            [
+                mark,
+                named(line),
+                f"{100 * line.ta:.1f}",
+                f"{100 * line.ta_low:.1f} to {100 * line.ta_high:.1f}",
+                f"{100 * (line.ta - before.ta):+.1f}",
+                f"{100 * (line.oa - before.oa):+.2f}",
+                f"{line.lost}/{line.gained}",
+                promise(line),
+            ]
+        )
+    headers = ["", "tuner", "TA %", "95 % interval", "TA gain", "OA change", "lost/gained", "certificate"]
+    return tabulate.tabulate(rows, headers=headers, tablefmt=kind, disable_numparse=True)
+
+
+def promise(line: Line) -> str:
+    """A certificate in a few words."""
+    if line.certificate is None:
+        return "" if line.tuner == "original" else "none"
+    return f"OA -{100 * line.certificate['bound']:.2f} at most"
+
+
+def closing(report: Report) -> str:
+    """What was taken and why, what is promised, and where it lies."""
+    line = report.choice.line
+    text = [f"chosen  {report.choice.why}"]
+    if line.certificate is not None:
+        c = line.certificate
+        text.append(
+            f"promise OA falls by at most {100 * c['bound']:.2f} points on new data like these, with confidence "
+            f"{c['confidence']:.0%} ({c['samples']:,} samples, {c['lost']} lost, {c['gained']} gained)"
+        )
+    text += [f"file    {written.path}: {written.note}" for written in report.files]
+    return "\n".join(text)
+
+
+def as_markdown(report: Report) -> str:
+    """The page that is written beside the network."""
+    return (
+        "\n\n".join(
+            [
+                f"# {report.target}: {named(report.choice.line)}",
+                "TA is the recall of the class, OA the accuracy of all samples. " + report.note + ".",
+                "```\n" + opening(report) + "\n```",
+                table(report, "github"),
+                "```\n" + closing(report) + "\n```",
+                f"Made by `{report.command}`." if report.command else "",
+            ]
+        ).strip()
+        + "\n"
+    )
