@@ -41,7 +41,12 @@ def test_a_better_copy_comes_back(home, data, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     saved = found.save(tmp_path / "out")
     assert [path.name for path in saved] == ["tuned.safetensors"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tuned.safetensors", "report.json", "report.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "tuned.safetensors",
+        "report.json",
+        "report.md",
+        "index.html",
+    }
 
 
 def test_arrays_loaders_and_data_sets_are_the_same(home, data):

@@ -75,6 +75,7 @@ def test_what_is_printed_and_reported(home, done):
     page = (out / "report.md").read_text()
     assert page.startswith("# eight: ")
     assert report["why"] in page
+    assert report["why"] in (out / "index.html").read_text()
 
 
 def test_a_second_call_reuses_the_cells(home, done, tmp_path):

@@ -11,7 +11,6 @@ import click
 from tunebench.cli.bars import Bars
 from tunebench.cli.options import data_dir_option, many, plugin_option
 from tunebench.cli.output import say
-from tunebench.naming import one_line
 
 
 @click.command(name="run")

@@ -71,7 +71,8 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     check_samples(data, wish.target)
     dataset, spec = data.dataset, network.spec
     suite = Suite(
-        name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners), targets=(str(wish.target),),
+        name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
+        targets=(data.names[wish.target],),
         seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
     )  # fmt: skip
     check_protocol(Store(options.out), suite, observer)

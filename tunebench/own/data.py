@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tunebench.datasets.base import DatasetSource, Raw, Split, opened
 from tunebench.datasets.splits import stratified
 from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError, UsageError
+from tunebench.grid.targets import class_of
 from tunebench.naming import unknown_name
 from tunebench.source import PluginFile
 
@@ -50,20 +51,22 @@ class OwnData:
     """``dataset.train()`` is what tuners fit on, ``dataset.test()`` what they are chosen and certified on."""
 
     dataset: Dataset
-    names: tuple[str, ...]
-    """Of the classes, in the order of the network's outputs."""
     trained_on: bool
     """Whether the first part is a training part of its owner's, so that the network may be trained on."""
     note: str
     """What became of the parts, in a sentence."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, in the order of the network's outputs."""
+        return self.dataset.class_names
+
     def target(self, wanted: str) -> int:
-        """The class called ``wanted``, or with that index; UsageError with the nearest names."""
-        if wanted in self.names:
-            return self.names.index(wanted)
-        if wanted.isdecimal() and int(wanted) < len(self.names):
-            return int(wanted)
-        raise unknown_name("class", wanted, self.names)
+        """The class called ``wanted``, or with that number; UsageError with the nearest names."""
+        found = class_of(wanted, self.names)
+        if found is None:
+            raise unknown_name("class", wanted, self.names)
+        return found
 
 
 class Given(DatasetSource):
@@ -71,8 +74,8 @@ class Given(DatasetSource):
 
     mean, std = 0.0, 1.0
 
-    def __init__(self, name: str, parts: dict[Split, Raw]) -> None:
-        self.name, self.parts = name, parts
+    def __init__(self, name: str, parts: dict[Split, Raw], names: Sequence[str]) -> None:
+        self.name, self.parts, self.class_names = name, parts, names
 
     def load(self, split: Split, place: Place) -> Raw:
         """See `DatasetSource.load`."""
@@ -102,19 +105,18 @@ def own_data(where: str, place: Place, inputs: Inputs) -> OwnData:
         part = choose or fit or folder
         x, y, names = images(part, inputs)
         parts, note = halved(x, y, str(part))
-    data = opened(folder.resolve().name or "data", Given(folder.resolve().name or "data", parts), place)
-    return OwnData(data, tuple(names), fit is not None and choose is not None, note)
+    name = folder.resolve().name or "data"
+    return OwnData(opened(name, Given(name, parts, names), place), fit is not None and choose is not None, note)
 
 
 def named_data(name: str, place: Place, inputs: Inputs) -> OwnData:
     """A data set by its name, with its own normalisation unless ``inputs`` say another."""
     dataset = open_dataset(name, place)
-    names = tuple(map(str, getattr(dataset, "class_names", dataset.labels)))
     note = f"tuners fit on {dataset.train_size:,} samples of train, and are chosen on its test part"
     if inputs.transform is not None or inputs.mean:
         parts = {split: (prepared(dataset, split, inputs), dataset.numbered(split)) for split in ("train", "test")}
-        dataset = opened(dataset.name, Given(dataset.name, parts), place)  # type: ignore[arg-type]
-    return OwnData(dataset, names, True, note)
+        dataset = opened(dataset.name, Given(dataset.name, parts, dataset.class_names), place)  # type: ignore[arg-type]
+    return OwnData(dataset, True, note)
 
 
 def halved(x: np.ndarray, y: np.ndarray, where: str) -> tuple[dict[Split, Raw], str]:

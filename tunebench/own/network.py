@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tunebench.errors import UsageError
+from tunebench.naming import printable
 from tunebench.networks.catalog import PLAIN, weights_of
 from tunebench.networks.models import find_model
 from tunebench.networks.originals import Recipe
 from tunebench.networks.probe import built
 from tunebench.networks.spec import ModelSpec
-from tunebench.naming import printable
 
 LEARNING_RATE = 0.01
 """What fine-tuning searches multiples of, since nobody tells how the network was trained."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import tabulate
 
+from tunebench.boards.page import own as page
+from tunebench.naming import printable
 from tunebench.own.comparison import Comparison
 from tunebench.own.files import Written
 from tunebench.own.pick import Choice, Line, confusions, named
-from tunebench.naming import printable
 from tunebench.results.store import write_text
 
 SCHEMA = 1
@@ -68,9 +69,10 @@ class Report:
         }
 
     def write(self, out: Path) -> None:
-        """Write ``report.json`` and ``report.md``."""
+        """Write ``report.json``, ``report.md`` and ``index.html``."""
         write_text(out / "report.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
         write_text(out / "report.md", as_markdown(self))
+        write_text(out / "index.html", page.render(self.as_dict()))
 
 
 def record_total(report: Report) -> int:
