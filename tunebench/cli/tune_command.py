@@ -64,6 +64,7 @@ def command(**flags: Any) -> int:
         jobs=flags["jobs"] or os.cpu_count() or 1,
         place=place,
         plugins=tuple(PluginFile.read(path) for path in flags["plugins"]),
+        latency=False,
     )
     say(f"data    {data.note}")
     bars = Bars(flags["quiet"])
