@@ -20,8 +20,8 @@ def certified_chance(samples: int, loss: float, discordance: float, budget: floa
     ``loss`` is the true loss of OA and ``discordance``, at least as large, the share of samples on which exactly one
     of the two networks is right. Where the loss is the budget or more, this is the rate of false certificates.
     """
-    low, high = binom.ppf([TAIL, 1 - TAIL], samples, discordance)
-    changed = np.arange(max(low, 0), high + 1)
+    ends = (max(0.0, float(binom.ppf(share, samples, discordance))) for share in (TAIL, 1 - TAIL))
+    changed = np.arange(next(ends), next(ends) + 1)
     most = most_lost(changed, samples, budget, confidence)
     share = min(1.0, (discordance + loss) / (2 * discordance)) if discordance else 0.0
     passed = np.where(most < 0, 0.0, bdtr(np.maximum(most, 0), changed.astype(np.int64), share))
