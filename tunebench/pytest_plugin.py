@@ -97,9 +97,11 @@ def _run(tuners: tuple[str, ...], fields: dict[str, Any], plugins: tuple[Path, .
 
 
 def _gate(out: Path, baseline: Path, limits: tuple[str, ...]) -> None:
-    from tunebench import gate
+    from tunebench import TunebenchError, gate
 
-    parsed = [gate.Limit.parse(text) for text in limits or gate.DEFAULT_LIMITS]
-    verdict = gate.compare(out, baseline, parsed)
+    try:
+        verdict = gate.compare(out, baseline, [gate.Limit.parse(text) for text in limits or gate.DEFAULT_LIMITS])
+    except TunebenchError as exc:
+        pytest.fail(str(exc), pytrace=False)
     if verdict.exit_code:
         pytest.fail(gate.render(verdict), pytrace=False)

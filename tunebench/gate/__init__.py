@@ -2,6 +2,17 @@
 
 from tunebench.gate.comparison import INCOMPLETE, REGRESSION, Change, Verdict, compare
 from tunebench.gate.limits import DEFAULT_LIMITS, Limit
-from tunebench.gate.table import render
+from tunebench.gate.reports import junit, render, summary
 
-__all__ = ["DEFAULT_LIMITS", "INCOMPLETE", "REGRESSION", "Change", "Limit", "Verdict", "compare", "render"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "INCOMPLETE",
+    "REGRESSION",
+    "Change",
+    "Limit",
+    "Verdict",
+    "compare",
+    "junit",
+    "render",
+    "summary",
+]

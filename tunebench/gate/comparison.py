@@ -1,12 +1,14 @@
 """Hold a run against a baseline: what got worse, by how much, and whether it may pass. Reads both, writes neither.
 
 Quality is deterministic, so its limits are exact and hold for every seed alone. Times are ratios to the original
-timed in the same run; a row counts as slower only where every seed is, by more than the limit and the noise.
+timed in the same run; a row counts as slower only where every seed is, by more than the limit and the noise. Noise
+adds as much as the limit itself at most; where there is more of it, the question is left open.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +43,9 @@ class Verdict:
     """What a comparison found."""
 
     compared: int = 0
+    """Cells that are ok in both runs."""
+    checked: list[tuple[Place, Limit]] = field(default_factory=list)
+    """Every row and limit that it was held to."""
     changes: list[Change] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     """Rows that the baseline has and the run has no longer: regressions."""
@@ -84,6 +89,7 @@ def compare(out: Path, baseline: Path, limits: Sequence[Limit]) -> Verdict:
             continue
         check(limit, pairs, verdict)
     verdict.compared = len(pairs)
+    verdict.notes += same_measurements(pairs)
     if any(now.originals[key] != before.originals[key] for key in now.originals.keys() & before.originals.keys()):
         verdict.notes.append("some originals differ from the baseline's, so not every change is a tuner's doing")
     return verdict
@@ -109,6 +115,16 @@ def matched(now: Run, before: Run, verdict: Verdict) -> Iterator[tuple[Place, in
             verdict.gaps.append(f"nothing was measured: no result for {label(place)}")
 
 
+def same_measurements(pairs: Sequence[tuple[Place, int, Row, Row]]) -> list[str]:
+    """A remark where cells are the baseline's own: no two computations take the same time to the last digit."""
+    timed = [new["tune_seconds"] == old["tune_seconds"] for _, _, new, old in pairs if new["tune_seconds"]]
+    if not any(timed):
+        return []
+    if all(timed):
+        return ["the run is held against itself: every cell is the baseline's own, so nothing could have got worse"]
+    return [f"{sum(timed)} of {len(pairs)} cells are the baseline's own, not computed again"]
+
+
 def check(limit: Limit, pairs: Sequence[tuple[Place, int, Row, Row]], verdict: Verdict) -> None:
     """Compare one column over all pairs of rows."""
     rows: dict[Place, list[tuple[int, float, float]]] = {}
@@ -123,8 +139,9 @@ def check(limit: Limit, pairs: Sequence[tuple[Place, int, Row, Row]], verdict: V
         rows.setdefault(place, []).append((seed, float(a), float(b)))
     if not rows:
         verdict.gaps.append(f"nothing was measured: no row has {limit.column}")
+    verdict.checked += [(place, limit) for place in rows]
     if is_time(limit.column):
-        verdict.changes += times_changed(limit, rows)
+        check_times(limit, rows, verdict)
     else:
         verdict.changes += [
             Change(place, seed, limit, a, b, limit.broken(a, b))
@@ -134,21 +151,38 @@ def check(limit: Limit, pairs: Sequence[tuple[Place, int, Row, Row]], verdict: V
         ]
 
 
-def times_changed(limit: Limit, rows: dict[Place, list[tuple[int, float, float]]]) -> Iterator[Change]:
+def check_times(limit: Limit, rows: dict[Place, list[tuple[int, float, float]]], verdict: Verdict) -> None:
     """Rows whose median over seeds exceeds the limit; a regression where every seed exceeds limit and noise."""
-    slack = 100 * math.expm1(NOISE * noise(rows.values()))
+    spread = noise(rows.values())
+    usual, slack = (100 * math.expm1(times * spread) for times in (1, NOISE))
+    if usual > abs(limit.change):
+        verdict.gaps.append(
+            f"{limit.column} varies by {usual:.1f} % where nothing changed, more than the limit of "
+            f"{abs(limit.change):g} %; measure both runs on a quieter machine, or allow more"
+        )
+    else:
+        slack = min(slack, abs(limit.change))
     for place, seeds in rows.items():
         regressed = all(limit.broken(a, b, slack) for _, a, b in seeds)
         before, now = (float(np.median([seed[side] for seed in seeds])) for side in (1, 2))
         if regressed or limit.broken(before, now):
-            yield Change(place, None, limit, before, now, regressed)
+            verdict.changes.append(Change(place, None, limit, before, now, regressed))
 
 
 def noise(rows: Iterable[Sequence[tuple[int, float, float]]]) -> float:
-    """Standard deviation of log(now / before) within rows, pooled over all of them; 0 where each has one seed."""
-    squares, freedom = 0.0, 0
-    for seeds in rows:
-        logs = np.array([math.log(b / a) for _, a, b in seeds if a > 0 and b > 0])
-        squares += float(((logs - logs.mean()) ** 2).sum()) if len(logs) else 0.0
-        freedom += max(0, len(logs) - 1)
-    return math.sqrt(squares / freedom) if freedom else 0.0
+    """Standard deviation of log(now / before) between measurements of one row, as most rows show it.
+
+    The median over rows of their deviations between seeds, each divided by the median of its chi distribution: one
+    wild row has no say. Rows of one seed show none, so where there are no others it is the deviation between rows,
+    1.48 times the median distance from their median; 0 for a single row.
+    """
+    from scipy.special import chdtri
+
+    logs = [np.log([b / a for _, a, b in seeds if a > 0 and b > 0]) for seeds in rows]
+    within = [
+        float(row.std(ddof=1)) / math.sqrt(chdtri(len(row) - 1, 0.5) / (len(row) - 1)) for row in logs if len(row) > 1
+    ]
+    if within:
+        return statistics.median(within)
+    single = np.array([float(row[0]) for row in logs if len(row)])
+    return float(np.median(np.abs(single - np.median(single)))) / 0.6745 if len(single) else 0.0

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from tunebench.boards.leaderboard import COLUMNS
 from tunebench.errors import UsageError
+from tunebench.glossary import column
 from tunebench.naming import unknown_name
 
 DEFAULT_LIMITS = ("ta:-0.5pt", "oa:-0.2pt")
-TEXTS = {"dataset", "model", "target", "tuner", "status", "reason", "group", "group_shifted", "worst_class"}
 OF_A_GRID = {"rank", "rank_shifted", "seeds", "seeds_planned", "ta_low", "ta_high", "ta_gain_low", "ta_gain_high"}
 """Columns that one seed of one tuner does not have."""
+REACH = {"percent": 100, "points": 200, "share": 100, "fine share": 100}
+"""Units of fractions, with the points that such a column can move at all."""
+BETTER_HIGH = {"percent", "points"}
+"""Units of what is better the more there is of it; of everything else it is the less."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,21 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Read ``COLUMN:+N%``, ``COLUMN:-Npt`` or ``COLUMN:+N``; UsageError for anything else."""
-        match = re.fullmatch(r"\s*(\w+)\s*:\s*([+-]\d+(?:\.\d*)?|[+-]\.\d+)\s*(pt|%|)\s*", text)
+        """Read ``COLUMN:+N%``, ``COLUMN:-Npt`` or ``COLUMN:+N``; UsageError for what cannot be meant."""
+        match = re.fullmatch(r"\s*(\w+)\s*:\s*([+-])(\d+(?:\.\d*)?|\.\d+)\s*(pt|%|)\s*", text, re.ASCII)
         if not match:
             raise UsageError(
                 f"--fail-if {text!r}: write COLUMN:CHANGE with a sign for the bad direction, such as ta:-0.5pt or "
                 "latency_ratio:+5%"
             )
-        numeric = [name for name in COLUMNS if name not in TEXTS | OF_A_GRID]
-        if match[1] not in numeric:
-            raise unknown_name("column of --fail-if", match[1], numeric)
-        if is_time(match[1]) and match[3] != "%":
-            raise UsageError(f"--fail-if {text!r}: a time is compared as a ratio; write {match[1]}:+5%")
-        return cls(match[1], float(match[2]), match[3])
+        name, sign, size, unit = match.groups()
+        numeric = [name for name in COLUMNS if column(name).unit != "name" and name not in OF_A_GRID]
+        if name not in numeric:
+            raise unknown_name("column of --fail-if", name, numeric)
+        wrong = fault(name, sign, size, unit)
+        if wrong:
+            raise UsageError(f"--fail-if {text!r}: {wrong}")
+        return cls(name, float(sign + size), unit)
 
     def __str__(self) -> str:
         return f"{self.change:+g}{self.unit}"
@@ -59,6 +65,27 @@ class Limit:
     def broken(self, before: float, now: float, slack: float = 0.0) -> bool:
         """Whether the change goes beyond the limit by more than ``slack`` (in its unit) and rounding."""
         return self.sign * self.moved(before, now) > abs(self.change) + slack + 1e-9
+
+
+def fault(name: str, sign: str, size: str, unit: str) -> str | None:
+    """Why the limit ``name:sign size unit`` cannot be meant, and what to write instead; None if it can."""
+    kind, number = column(name).unit, f"{sign}{size}"
+    bad = "-" if kind in BETTER_HIGH else "+"
+    if is_time(name) and unit != "%":
+        return f"a time is compared as a ratio; write {name}:+5%"
+    if sign != bad:
+        moves = {"-": "falls", "+": "rises"}[bad]
+        return f"{name} is worse when it {moves}, so this would never fire; write {name}:{bad}{size}{unit}"
+    if kind in REACH and not unit:
+        return (
+            f"{name} is a fraction; write {name}:{number}pt for percentage points or {name}:{number}% of the baseline"
+        )
+    if unit == "pt" and kind not in REACH:
+        return f"{name} is no fraction, so it has no points; write {name}:{number} or {name}:{number}%"
+    falls_to_nothing = unit == "%" and bad == "-" and kind != "points" and float(size) >= 100
+    if falls_to_nothing or (unit == "pt" and float(size) >= REACH[kind]):
+        return f"{name} cannot move that far, so this would never fire; write less"
+    return None
 
 
 def is_time(column: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.boards.leaderboard import row_of
+from tunebench.errors import UsageError
 from tunebench.results.cells import Cell, differences
 from tunebench.results.reading import planned_blocks, read_records
 from tunebench.results.store import Store
@@ -33,7 +34,9 @@ class Run:
 
 
 def read_run(out: Path) -> Run | None:
-    """The run in ``out``, or None where there is none."""
+    """The run in ``out``, or None where there is none; UsageError when there is no such folder."""
+    if not out.is_dir():
+        raise UsageError(f"{out} is no folder; give the folder of a run, as tunebench run -o has made it")
     store = Store(out)
     lock = store.lock()
     if lock is None:

@@ -50,6 +50,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically: temporary file, fsync, rename. StoreError when it cannot be done."""
+    if path.exists() and not path.is_file():  # the rename would put a file in the place of a device
+        raise StoreError(f"cannot write {path}: it is no regular file; choose another")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mine = f".{quote(socket.gethostname(), safe='')}-{os.getpid()}-"
