@@ -120,13 +120,13 @@ def test_left_overs_of_killed_runs_are_cleared_away(tmp_path):
     dead.wait()
     host = os.uname().nodename
     names = {
-        f".{host}-{dead.pid}-a.tmp": False,
-        f".{host}-{os.getpid()}-b.tmp": True,
-        ".elsewhere-1-c.tmp": True,
-        ".elsewhere-1-d.tmp": False,
+        f".tunebench-{host}-{dead.pid}-{'a' * 16}.tmp": False,
+        f".tunebench-{host}-{os.getpid()}-{'b' * 16}.tmp": True,
+        f".tunebench-elsewhere-1-{'c' * 16}.tmp": True,
+        f".tunebench-elsewhere-1-{'d' * 16}.tmp": False,
     }
     for name in names:
         (tmp_path / name).touch()
-    os.utime(tmp_path / ".elsewhere-1-d.tmp", (0, 0))
+    os.utime(tmp_path / f".tunebench-elsewhere-1-{'d' * 16}.tmp", (0, 0))
     store.prepare()
     assert {name: (tmp_path / name).exists() for name in names} == names

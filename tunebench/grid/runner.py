@@ -20,7 +20,8 @@ from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
 from tunebench.results.cells import FAILURES, Cell, Job, differences
-from tunebench.results.store import Damaged, Store, set_aside
+from tunebench.results.folder import set_aside
+from tunebench.results.store import Damaged, Store
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
 from tunebench.workers.engines import Engine, LocalEngine, in_flight
@@ -29,7 +30,9 @@ from tunebench.workers.engines import Engine, LocalEngine, in_flight
 def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
     observer = observer or Silent()
-    check_protocol(Store(options.out), suite, observer)
+    store = Store(options.out)
+    store.examine()
+    check_protocol(store, suite, observer)
     with closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)

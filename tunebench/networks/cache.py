@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +34,8 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
             for left_over in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
                 shutil.rmtree(left_over, ignore_errors=True)
             if not folder.is_dir():
-                scratch = Path(tempfile.mkdtemp(prefix=unfinished, dir=folder.parent))
+                scratch = folder.parent / f"{unfinished}{os.getpid()}"
+                scratch.mkdir()  # with the rights that the user's umask gives
                 try:
                     build(scratch)
                     for path in scratch.iterdir():

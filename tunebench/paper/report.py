@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from tunebench.paper import analysis, experiments, figures
 from tunebench.paper.experiments import Request, Runs
 from tunebench.paper.published import published
 from tunebench.paper.render import Report, readme
+from tunebench.results.folder import claim, refuse_links
 from tunebench.results.store import write_text
 
 SCHEMA = 1
+MARKS = ("runs", "results.json")
+"""What tells that the paper's tables were made in a folder."""
+HIDDEN = re.compile(r"\..*")
 
 
 def make(request: Request, observer: Observer) -> tuple[Path, Counter[str]]:
@@ -24,6 +29,8 @@ def make(request: Request, observer: Observer) -> tuple[Path, Counter[str]]:
 
     Returns the README's path and the number of cells of each status.
     """
+    claim(request.out, MARKS, beside=HIDDEN)
+    refuse_links(request.out, (*MARKS, "README.md", "figures"))
     figures.require_matplotlib()
     here, absent = experiments.split_datasets(request)
     counts = experiments.run_parts(request, here, observer)

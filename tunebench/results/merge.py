@@ -29,6 +29,7 @@ def merge(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
     one cell, or follow different rules; nothing is written then.
     """
     target = Store(out)
+    target.examine()
     if target.lock() is not None:
         raise UsageError(f"{out} holds a run already; choose another -o OUT")
     stores = [Store(source) for source in sources]

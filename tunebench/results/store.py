@@ -7,23 +7,23 @@ import hashlib
 import json
 import os
 import re
-import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import psutil
 
 from tunebench.errors import StoreError
 from tunebench.naming import NAME, name_of
 from tunebench.results.cells import Cell
+from tunebench.results.folder import claim, refuse_links, scratch_for, set_aside, sweep
 from tunebench.results.records import check_lock, check_record, check_times
 from tunebench.results.shapes import Damaged as Damaged
 from tunebench.results.verified import Verified, digest_of
 
+OURS = (
+    "cells", "times", "suite.lock.json", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html",
+)  # fmt: skip
+"""What a run writes into its folder."""
 SCHEMA = 2
 """Raise it when the shape of a file changes; older files are set aside and computed again."""
 LARGEST_FILE, MOST_VALUES = 2**26, 2_000_000
@@ -32,7 +32,6 @@ WRITTEN = re.compile(
     re.DOTALL,
 )
 """What `write_json` writes; the checksum is that of the content's bytes."""
-SCRATCH = re.compile(r"\.(?P<host>.*)-(?P<process>\d+)-[^-]*\.tmp")
 SEED = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 
 
@@ -54,17 +53,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise StoreError(f"cannot write {path}: it is no regular file; choose another")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mine = f".{quote(socket.gethostname(), safe='')}-{os.getpid()}-"
-        handle, scratch = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=path.parent)
+        scratch = scratch_for(path)
+        file = scratch.open("xb")  # with the rights that the user's umask gives
         try:
-            with os.fdopen(handle, "wb") as file:
+            with file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(scratch, 0o644)
             os.replace(scratch, path)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
     except OSError as exc:
         raise StoreError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another -o OUT") from exc
@@ -191,34 +189,18 @@ class Store:
         """Write the resolved suite."""
         write_json(self.lock_path, content)
 
+    def examine(self) -> None:
+        """StoreError for a folder that is not ours, or that has links in it; to be asked before anything is changed."""
+        refuse_links(self.out, OURS)
+        if next(self.cells(), None) is None:
+            claim(self.out, (self.lock_path.name, self.lock_path.with_suffix(".damaged").name))
+
     def prepare(self) -> None:
         """Make the folder, and clear away what killed runs left; StoreError when it cannot be written."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.out):
                 pass
-            for path in self.out.rglob(".*.tmp"):
-                if is_left_over(path):
-                    path.unlink(missing_ok=True)
+            sweep(self.out, ("cells", "times"))
         except OSError as exc:
             raise StoreError(f"cannot write {self.out}: {exc.strerror or exc}; choose another -o OUT") from exc
-
-
-def set_aside(path: Path) -> Path:
-    """Rename an unusable file, so that it is neither read nor lost; returns its new place."""
-    aside = path.with_suffix(".damaged")
-    try:
-        os.replace(path, aside)
-    except OSError as exc:
-        raise StoreError(f"cannot set aside {path}: {exc.strerror or exc}; remove it or choose another -o OUT") from exc
-    return aside
-
-
-def is_left_over(path: Path) -> bool:
-    """Whether the process that wrote a temporary file is gone: on this machine we look, for others we wait a day."""
-    match = SCRATCH.fullmatch(path.name)
-    if match is None:
-        return False
-    if match["host"] == quote(socket.gethostname(), safe=""):
-        return not psutil.pid_exists(int(match["process"][:9]))
-    return path.stat().st_mtime < time.time() - 24 * 3600
