@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tunebench.cli import completion
 from tunebench.cli.options import plugin_option
 from tunebench.cli.output import say
 
@@ -42,6 +43,8 @@ def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Any,
         },
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
     }
+    if not plugins:
+        completion.note(found)
     chosen = {kind: found[kind]} if kind else found
     if as_json:
         say(json.dumps(chosen, indent=1))

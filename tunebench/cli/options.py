@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from tunebench.cli.completion import noted
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def many(*names: str, help: str) -> Decorator:
-    """An option that may be repeated; empty when it is not given."""
-    return click.option(*names, multiple=True, metavar="NAME", help=help)
+    """An option that may be repeated; empty when it is not given. Its last name is what `list` calls such things."""
+    return click.option(*names, multiple=True, metavar="NAME", help=help, shell_complete=noted(names[-1]))
 
 
 data_dir_option: Decorator = click.option(

@@ -1,0 +1,64 @@
+"""What a shell completes: commands, options, and the names that `list` has noted."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tunebench.cli import completion
+
+
+def completed(words):
+    """What bash is offered for the last of ``words``, by a fresh process that may not import anything heavy."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'numpy', 'pandas', 'optuna', 'sklearn'): sys.modules[name] = None\n"
+        "from tunebench.cli import main\n"
+        "main()\n"
+    )
+    asked = {"_TUNEBENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+@pytest.fixture
+def noted(tunebench, own_cache):
+    """`list` has been called."""
+    assert tunebench("list").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("tunebench lea", ["leaderboard"]),
+        ("tunebench run --trial", ["--trials"]),
+        ("tunebench run -t smvt", ["smvt-sj", "smvt-sj-exact"]),
+        ("tunebench run -d dig", ["digits"]),
+        ("tunebench run -m model", ["model1", "model2"]),
+        ("tunebench run --target w", []),
+    ],
+)
+def test_shells_are_offered(noted, words, offered):
+    """Commands, options and names, without torch and the like."""
+    assert completed(words) == offered
+
+
+def test_a_damaged_note_is_none(noted, monkeypatch, tmp_path):
+    """Without a note, with one that is no JSON, and with one of another shape, nothing is offered."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert completion.known() == {}
+    for text in ("{", "[1]", '{"tuners": 3}'):
+        completion.place().parent.mkdir(exist_ok=True)
+        completion.place().write_text(text)
+        assert completion.known() == {}
+
+
+def test_a_note_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
+    """`list` goes on where the cache is no folder."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    completion.note({"tuners": ["sj"]})
