@@ -25,3 +25,7 @@ class InvalidOutput(TunebenchError):
 
 class StoreError(TunebenchError):
     """The output folder or the cache cannot be read or written."""
+
+
+class HostFault(TunebenchError):
+    """A machine could not do its part of a cell, its cache was cleared, say: never a result of the tuner's."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 import random
 import warnings
 
+import numpy as np
 import torch
 from broken_tuners import Sound, SoundNetwork
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from tunebench import LogitEdit
+from tunebench.testing import small_task
 
 
 class GatedEdit(LogitEdit):
@@ -108,3 +111,52 @@ class SilencesWarnings(Sound):
     def tune(self, task, params, prepared):
         warnings.simplefilter("ignore")
         return super().tune(task, params, prepared)
+
+
+class NumpyInItsRays(Sound):
+    scalable = True
+
+    def search_space(self):
+        return {}
+
+    def rays(self, task, prepared):
+        return [({"n": np.int64(n)}, LogitEdit.of_target(task, bias=float(n))) for n in (1, 2)]
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=1.0)
+
+
+class ChoiceWithAControl(Sound):
+    def search_space(self):
+        return {"kind": CategoricalDistribution(["a\x00", "b\x1b[31m"])}
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=1.0)
+
+
+class BeyondEveryNumber(Sound):
+    def search_space(self):
+        return {"bits": IntDistribution(0, 2**60)}
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=1.0)
+
+
+class FailsInside(Sound):
+    def tune(self, task, params, prepared):
+        assert not 0.1 < params["bias"] < 0.9
+        return super().tune(task, params, prepared)
+
+
+class CountsPreparations(Sound):
+    """Later calls of `prepare` give more; the first three, which other checks compare, give the same."""
+
+    calls = 0
+
+    def prepare(self, task):
+        if task.seed == small_task().seed:
+            self.calls += 1
+        return max(0, self.calls - 5)
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=2.0 + prepared)

@@ -69,6 +69,11 @@ BROKEN = [
     ("global-rng", rules.ShufflesWithRandom),
     ("global-settings", rules.TakesAllThreads),
     ("warnings", rules.SilencesWarnings),
+    ("cell", rules.NumpyInItsRays),
+    ("cell", rules.ChoiceWithAControl),
+    ("cell", rules.BeyondEveryNumber),
+    ("cell", rules.FailsInside),
+    ("cell", rules.CountsPreparations),
 ]
 """The check that has to find each."""
 
@@ -200,6 +205,41 @@ def test_check_command_fails_a_broken_file(tmp_path, capsys):
     assert exit_info.value.code == 1
     assert "FAILED   name: the name 'Hasty One' is not a slug; use" in printed
     assert "1 FAILED" in printed
+
+
+def test_check_runs_in_a_worker(tmp_path, capsys, monkeypatch):
+    """A tuner that ends its process, or wants more memory than a cell has, fails as its cell would."""
+    path = tmp_path / "deadly.py"
+    path.write_text(
+        textwrap.dedent("""
+        import os, signal
+        import torch
+        from tunebench import LogitEdit, Tuner
+
+        class Dies(Tuner):
+            name = "dies"
+            def tune(self, task, params, prepared):
+                os.kill(os.getpid(), signal.SIGSEGV)
+
+        class Fills(Tuner):
+            name = "fills"
+            def tune(self, task, params, prepared):
+                torch.ones(2**40)
+
+        class Fine(Tuner):
+            name = "fine"
+            def tune(self, task, params, prepared):
+                return LogitEdit.of_target(task, bias=1.0 + 0 * torch.ones(2**26).sum().item())
+        """)
+    )
+    monkeypatch.setattr("tunebench.workers.isolation.fair_share", lambda workers: 2**30)
+    with pytest.raises(SystemExit) as exit_info:
+        main(["check", str(path)])
+    printed = capsys.readouterr().out
+    assert exit_info.value.code == 1
+    assert "dies\n  FAILED   worker: its process was ended by SIGSEGV" in printed
+    assert "fills\n  ok       name\n  FAILED   output: tune() raised RuntimeError" in printed
+    assert "  ok       cell\n  24 ok\n" in printed
 
 
 @pytest.mark.parametrize(

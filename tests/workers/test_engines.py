@@ -10,12 +10,14 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from multiprocessing import forkserver
 
 import pytest
 from conftest import run_command
 from pebble import ProcessExpired
 
 from tunebench import UsageError
+from tunebench.errors import HostFault
 from tunebench.grid import plan, runner
 from tunebench.grid.evaluation import failure, record_of
 from tunebench.grid.observer import Silent
@@ -89,6 +91,17 @@ def test_a_worker_lost_again_and_again_is_given_up(jobs, tmp_path, monkeypatch, 
     assert "SIGKILL" in Store(tmp_path).get("cells", jobs[0].cell)["reason"]
 
 
+def test_what_a_machine_lacks_is_never_recorded(jobs, tmp_path):
+    """A cell whose machine could not do its part is tried again; then it is left undone, and the next run does it."""
+    fault = HostFault("no data here")
+    counts, _ = run(jobs[:1], tmp_path, fault, None)
+    assert counts == {"skipped": 1}
+    counts, submitted = run(jobs[1:], tmp_path, fault, fault, fault)
+    assert counts == {"not done": 1}
+    assert len(submitted) == 3
+    assert Store(tmp_path).get("cells", jobs[1].cell) is None
+
+
 @pytest.mark.parametrize(
     ("end", "status"),
     [
@@ -122,15 +135,13 @@ def test_a_cell_that_another_run_finished_is_not_computed(jobs, tmp_path):
 
 
 def test_a_worker_that_would_compute_something_else_refuses(jobs):
-    """A cluster worker with another torch, or other code of the tuner, gives an error and no figure."""
+    """A cluster worker with another torch, or other code of the tuner, gives no figure and no record."""
     from dataclasses import replace
 
     from tunebench.grid.evaluation import run_cell
 
-    job = jobs[0]
-    record = run_cell(replace(job, inputs={**job.inputs, "torch": "1.0"}))
-    assert record["status"] == "error"
-    assert "torch: 1.0 -> " in record["reason"]
+    with pytest.raises(HostFault, match=r"torch: 1\.0 -> "):
+        run_cell(replace(jobs[0], inputs={**jobs[0].inputs, "torch": "1.0"}))
 
 
 def slow(seconds):
@@ -149,6 +160,48 @@ def test_every_function_has_a_process_of_its_own():
     with pytest.raises(TimeoutError):
         engine.submit(slow, 100, 0.2).result()
     engine.close()
+
+
+def interrupts(error):
+    """Raise what a library should not."""
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit("done"), SystemExit(130)], ids=repr)
+def test_nothing_that_a_worker_raises_ends_the_run(error):
+    """What would end this process when the result is read arrives as an ordinary error."""
+    engine = LocalEngine(1)
+    with pytest.raises(RuntimeError, match=r"was (raised|called)"):
+        engine.submit(interrupts, error, 20).result()
+
+
+def test_a_killed_fork_server_is_replaced():
+    """The server dies between two functions: the next one runs all the same, from another server."""
+    engine = LocalEngine(1)
+    assert engine.submit(slow, 0, 20).result() > 0
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, signal.SIGKILL)
+    assert engine.submit(slow, 0, 20).result() > 0
+    assert forkserver._forkserver._forkserver_pid != server
+
+
+def test_a_process_that_cannot_be_started_is_the_machines_fault(monkeypatch):
+    """No room for one more process: the future says so, and nothing is raised where it is submitted."""
+    engine = LocalEngine(1)
+    monkeypatch.setattr(engine.context, "make_ready", lambda: interrupts(OSError(11, "Resource unavailable")))
+    monkeypatch.setattr("tunebench.workers.engines.PAUSE", 0)
+    with pytest.raises(HostFault, match=r"no worker process can be started \(Resource unavailable\)"):
+        engine.submit(slow, 0, None).result()
+
+
+def test_a_temporary_folder_too_long_for_a_socket(tmp_path):
+    """Workers run wherever TMPDIR points: sockets have paths of about a hundred bytes."""
+    folder = "x" * 200
+    (tmp_path / folder).mkdir()
+    code = "from tunebench.workers.engines import LocalEngine as E; print(E(1).submit(len, 'abc', 30).result())"
+    surroundings = {**os.environ, "TMPDIR": str(tmp_path / folder)}
+    done = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")
 
 
 def test_closing_is_quiet(capfd):

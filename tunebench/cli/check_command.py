@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from tunebench.cli.output import say
 
 if TYPE_CHECKING:
     from tunebench.testing import Result
-    from tunebench.tuner import Tuner
+    from tunebench.testing.elsewhere import Report
 
 
 @click.command(name="check")
@@ -48,46 +46,29 @@ def check_submission(out: Path) -> int:
 
 def check_tuners(what: str) -> int:
     """Check tuners; 1 when a check fails."""
-    from tunebench.testing import Subject, run_checks
+    from tunebench.testing import elsewhere
 
-    tuners = tuners_of(what)
-    import torch
-
-    torch.set_num_threads(1)
-    failed = 0
-    for tuner in tuners:
-        say(tuner.name)
-        subject, start = Subject(tuner), time.perf_counter()
-        failed += told(run_checks(subject))["FAILED"]
-        if subject.seconds:
-            trial = f"{1000 * statistics.median(subject.seconds):.1f} ms per trial on {subject.device}"
-            slowest = f"{1000 * subject.slowest:.1f} ms at the slowest corner"
-            say(f"  {trial}, {slowest}; checked in {time.perf_counter() - start:.1f} s")
-    return 1 if failed else 0
+    return shown(elsewhere.check_tuners(what))
 
 
 def check_networks(models: Sequence[str], dataset: str, data_dir: Path | None, plugins: Sequence[Path]) -> int:
     """Check networks on the training samples of a data set; 1 when a check fails."""
-    import torch
+    from tunebench.datasets import Place
+    from tunebench.plugins import PluginFile
+    from tunebench.testing import elsewhere
 
-    from tunebench.datasets import Place, open_dataset
-    from tunebench.networks.models import find_model, offered_models
-    from tunebench.plugins import PluginFile, load_registry
-    from tunebench.testing import NETWORK_CHECKS, NetworkSubject, run_checks
-    from tunebench.testing.network_checks import seen_by_tuners
+    files = tuple(PluginFile.read(path) for path in plugins)
+    return shown(elsewhere.check_networks(models, dataset, Place(data_dir), files))
 
-    torch.set_num_threads(1)
-    registry = load_registry([PluginFile.read(path) for path in plugins])
-    extra = offered_models(registry).values()
-    data = open_dataset(dataset, Place(data_dir), registry.named("tunebench_datasets")).train()
+
+def shown(reports: Iterable[Report]) -> int:
+    """Print reports as they come; 1 when a check has failed."""
     failed = 0
-    for spec in [find_model(name, extra) for name in models]:
-        say(spec.name)
-        subject = NetworkSubject(spec, data)
-        counts = told(run_checks(subject, NETWORK_CHECKS))
-        failed += counts["FAILED"]
-        if not isinstance(subject.first, Exception):
-            say(f"  {seen_by_tuners(subject)}")
+    for report in reports:
+        say(report.name)
+        failed += told(report.results)["FAILED"]
+        if report.remark:
+            say(f"  {report.remark}")
     return 1 if failed else 0
 
 
@@ -99,23 +80,3 @@ def told(results: Iterable[Result]) -> Counter[str]:
         say(f"  {result.status:<7}  {result.check}" + (f": {result.text}" if result.text else ""))
     say("  " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return counts
-
-
-def tuners_of(what: str) -> list[Tuner]:
-    """The tuners that ``what`` names; UsageError or PluginError when there is none."""
-    from tunebench.errors import PluginError
-    from tunebench.plugins import PluginFile, load_registry
-    from tunebench.tuner import Tuner
-
-    if not (what.endswith(".py") or Path(what).is_file()):
-        registry = load_registry()
-        return [registry.tuner(name) for name in registry.select([what])]
-    file = PluginFile.read(Path(what))
-    registry = load_registry([file], entry_points=False)
-    offered = [item for _, item in registry.offered_tuners()]
-    for problem in registry.problems.values():
-        raise PluginError(f"{what}: {problem}")
-    wrong = [type(item).__name__ for item in offered if not isinstance(item, Tuner)]
-    if wrong or not offered:
-        raise PluginError(f"{what}: tunebench_tuners() returned {wrong[0] if wrong else 'nothing'}, not a Tuner")
-    return offered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tunebench.cli.output import say
 @click.option("--seeds", type=click.IntRange(1), help="Number of originals.  [MNIST 5, others 3]")
 @click.option("--trials", type=click.IntRange(2), default=15, show_default=True, help="Trials per search.")
 @data_dir_option
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
 @click.option(
     "-o",
     "--out",
@@ -39,7 +38,8 @@ def command(
     from tunebench.datasets import Place
     from tunebench.paper import report
     from tunebench.paper.experiments import Request
-    from tunebench.results.cells import FAILURES
+    from tunebench.results.cells import FAILURES, UNDONE
+    from tunebench.workers.isolation import usable_cores
 
     request = Request(
         out=out,
@@ -47,7 +47,7 @@ def command(
         seeds=size["seeds"],
         trials=size["trials"],
         place=Place(data_dir),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or usable_cores(),
     )
     bars = Bars(quiet)
     try:
@@ -55,4 +55,4 @@ def command(
     finally:
         bars.end()
     say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {path}")
-    return 1 if FAILURES & counts.keys() else 0
+    return 1 if {*FAILURES, UNDONE} & counts.keys() else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from tunebench.cli.output import say
 @click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
 @click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
 @click.option("--recipe", help="How originals are trained: paper, converged or quick.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
 @click.option("--timeout", help="Of one cell, such as 90s or 10m.  [10m]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
@@ -76,10 +75,11 @@ def command(suite: Path | None, **flags: Any) -> int:
     from tunebench.datasets import Place
     from tunebench.grid import plan, runner, studies
     from tunebench.plugins import PluginFile
+    from tunebench.workers.isolation import usable_cores
 
     options = plan.RunOptions(
         out=flags["out"] or Path("tunebench-runs") / chosen.name,
-        jobs=flags["jobs"] or os.cpu_count() or 1,
+        jobs=flags["jobs"] or usable_cores(),
         place=Place(flags["data_dir"], flags["download"]),
         plugins=tuple(PluginFile.read(path) for path in flags["plugins"]),
         device=pick_device(flags["device"]),
@@ -102,13 +102,13 @@ def command(suite: Path | None, **flags: Any) -> int:
     if storage is not None:
         studies.keep(options.out, storage, options.plugins)
     from tunebench.boards import leaderboard, tables
-    from tunebench.results.cells import FAILURES
+    from tunebench.results.cells import FAILURES, UNDONE
 
     board = leaderboard.build(options.out)
     tables.write_files(board, options.out)
     say(tables.render(board, "table"))
     say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
-    return 1 if FAILURES & counts.keys() else 0
+    return 1 if {*FAILURES, UNDONE} & counts.keys() else 0
 
 
 def pick_device(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ from tunebench.cli.output import say
 @click.option("--trials", type=click.IntRange(2), default=30, show_default=True, help="Per tuner.")
 @click.option("--export", "exports", multiple=True, type=click.Choice(["torch", "onnx"]), help="Write these files too.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the results.  [tunebench-runs/tune]")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [number of cores]")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 @data_dir_option
 @plugin_option
@@ -48,6 +47,7 @@ def command(**flags: Any) -> int:
     from tunebench.own.network import own_network, require_elsewhere
     from tunebench.own.pick import lines_of, pick
     from tunebench.plugins import PluginFile
+    from tunebench.workers.isolation import usable_cores
 
     require_exports(flags["exports"])
     out = flags["out"] or Path("tunebench-runs") / "tune"
@@ -61,7 +61,7 @@ def command(**flags: Any) -> int:
     wish = Wish(target, flags["tuners"], flags["budget"], confidence=flags["confidence"], trials=flags["trials"])
     options = RunOptions(
         out=out,
-        jobs=flags["jobs"] or os.cpu_count() or 1,
+        jobs=flags["jobs"] or usable_cores(),
         place=place,
         plugins=tuple(PluginFile.read(path) for path in flags["plugins"]),
         latency=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -13,24 +15,25 @@ import torch
 from torch import Tensor, nn
 
 from tunebench.datasets import Place, Samples, open_dataset
-from tunebench.errors import DataError, InvalidOutput, UsageError
+from tunebench.errors import DataError, HostFault, InvalidOutput, TunebenchError, UsageError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.naming import printable
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import agree, anatomy_of, edited_logits, fold
+from tunebench.networks.integrity import data_fault
 from tunebench.networks.models import ModelSpec, find_model, offered_models
-from tunebench.networks.originals import data_folder, ensure_original, materialise
+from tunebench.networks.originals import data_folder, ensure_original, fault_of, materialise
 from tunebench.networks.sites import survey
-from tunebench.plugins import Registry, load_registry
+from tunebench.plugins import Registry, load_registry, one_line
 from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
 from tunebench.selection.search import Selection, search
-from tunebench.selection.selector import Candidate
+from tunebench.selection.selector import Candidate, SearchOptions
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 from tunebench.workers import isolation
 
@@ -39,22 +42,39 @@ PROBE_ROWS = 8
 
 
 def run_cell(job: Job) -> Record:
-    """Compute one cell; whatever the tuner does short of ending the process becomes the record's status."""
+    """Compute one cell; whatever the tuner does short of ending the process becomes the record's status.
+
+    HostFault for what this machine lacks: that is no result of the tuner's.
+    """
     torch.set_num_threads(THREADS)
     origin = provenance(job)
     try:
-        registry = load_registry(job.plugins, only=job.owners)
-        check_inputs(job, registry)
-        result = evaluate(job, registry.tuner(job.cell.tuner), model_of(registry, job))
-        record = record_of(job, origin, result)
+        with hosts_part():
+            registry = load_registry(job.plugins, only=job.owners)
+            check_inputs(job, registry)
+            tuner, spec = registry.tuner(job.cell.tuner), model_of(registry, job)
+        record = record_of(job, origin, evaluate(job, tuner, spec))
         check_output(record, job)
     except InvalidOutput as exc:
         return record_of(job, origin, failure("invalid", str(exc)))
+    except HostFault:
+        raise
     except BaseException as exc:  # SystemExit too: it must not end the run
         isolation.limit_memory(None)  # telling what happened needs some
         status = "out-of-memory" if isolation.is_out_of_memory(exc) else "error"
         return record_of(job, origin, failure(status, last_lines(exc)))
     return record
+
+
+@contextmanager
+def hosts_part() -> Iterator[None]:
+    """Raise what fails inside as HostFault, unless the cell has reached its memory limit."""
+    try:
+        yield
+    except Exception as exc:
+        if isolation.is_out_of_memory(exc):
+            raise
+        raise HostFault(str(exc) if isinstance(exc, TunebenchError) else one_line(exc)) from exc
 
 
 def record_of(job: Job, origin: Record, result: Record) -> Record:
@@ -86,42 +106,55 @@ def check_output(record: Record, job: Job) -> None:
 
 
 def ready(job: Job) -> bool:
-    """Whether this machine has the data and the original of ``job``."""
-    return data_folder(job.original.data).is_dir() and job.original.folder.is_dir()
+    """Whether this machine has the data and the original of ``job``, whole."""
+    return not (data_fault(data_folder(job.original.data)) or fault_of(job.original))
 
 
 def make_ready(job: Job) -> None:
-    """Open the data and train the original, as another machine than the one that started the run has to."""
+    """Open the data and train the original, as another machine than the one that started the run has to.
+
+    HostFault when that cannot be done.
+    """
     torch.set_num_threads(THREADS)
+    isolation.silence()
     key = job.original
-    registry = load_registry(job.plugins, only=None if job.owners is None else {*job.owners, *job.sources})
-    if not data_folder(key.data).is_dir():
-        dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))
-        if dataset.checksum != key.data:
-            raise DataError(f"{key.dataset} on {platform.node()} is not the data set of the run; copy the same files")
-        materialise(dataset)
-    ensure_original(key, model_of(registry, job))
+    with hosts_part():
+        registry = load_registry(job.plugins, only=None if job.owners is None else {*job.owners, *job.sources})
+        if data_fault(data_folder(key.data)):
+            dataset = open_dataset(key.dataset, job.place or Place(None), registry.named("tunebench_datasets"))
+            if dataset.checksum != key.data:
+                where = platform.node()
+                raise DataError(f"{key.dataset} on {where} is not the data set of the run; copy the same files")
+            materialise(dataset)
+        ensure_original(key, model_of(registry, job))
 
 
 def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
     """The result of a cell whose tuner behaves; raises what the tuner raises."""
     device = torch.device(job.device)
-    task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+    with hosts_part():
+        task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+    return result_of(task, tuner, job.options, lambda: load_test(job.original, job.cell.targets, device))
+
+
+def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Callable[[], Samples]) -> Record:
+    """What a search on ``task`` gives, scored once on the split that ``test`` loads."""
     torch.manual_seed(task.seed)
     before = fingerprint(task)
     reason = tuner.skip(task)
     if reason is not None:
         return failure("skipped", str(reason))
-    selection = search(tuner, task, job.options)
+    selection = search(tuner, task, options)
     if fingerprint(task) != before:
         raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
     # Selection is final from here on; nothing below feeds back into it.
-    test = load_test(job.original, job.cell.targets, device)
+    with hosts_part():
+        samples = test()
     return {
         "status": "ok",
         "reason": None if selection.reason is None else printable(str(selection.reason)),
-        **final_scores(task, selection, test, job.options.budget),
-        "selected_on": "test" if job.original.protocol == "paper" else "validation",
+        **final_scores(task, selection, samples, options.budget),
+        "selected_on": "test" if options.protocol == "paper" else "validation",
         "trials": selection.trials,
         "regret": selection.regret,
         "tune_seconds": selection.tune_seconds,

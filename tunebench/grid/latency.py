@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from tunebench.grid.evaluation import PROBE_ROWS, Record, finished, model_of
+from tunebench.grid.evaluation import PROBE_ROWS, Record, finished, hosts_part, model_of
 from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
 from tunebench.plugins import load_registry
@@ -18,7 +18,7 @@ from tunebench.results.cells import Job
 from tunebench.selection.search import checked
 from tunebench.selection.selector import Candidate
 from tunebench.selection.tradeoff import Score
-from tunebench.tuner import LogitEdit, TuningTask
+from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 BATCH = 256
 ROUNDS = 150
@@ -33,14 +33,13 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
     the ratios are medians over rounds of tuned / original.
     """
     torch.set_num_threads(1)
-    registry = load_registry(job.plugins, only=job.owners)
-    task = load_task(job.original, model_of(registry, job), job.cell.targets, job.cell.tuner, torch.device(job.device))
-    torch.manual_seed(task.seed)
-    chosen = record["points"]["plain"][str(job.options.budget)]
-    model = rebuilt(task, registry.tuner(job.cell.tuner), chosen)
-    probe = torch.tensor(record["probe"], dtype=torch.float64)
-    seen = forward(model, task.x_valid[:PROBE_ROWS]).double().cpu()
-    if not torch.allclose(seen, probe, rtol=1e-3, atol=1e-3):
+    with hosts_part():
+        registry = load_registry(job.plugins, only=job.owners)
+        spec, device = model_of(registry, job), torch.device(job.device)
+        task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+        tuner = registry.tuner(job.cell.tuner)
+    model = tuned_again(task, tuner, record, job.options.budget)
+    if model is None:
         return {"key": job.key, "status": "mismatch", "reason": "tuned again, the network gives other logits"}
     original = copy.deepcopy(task.model)  # a copy, so that the row of `original` shows the noise of this very timing
     single, single_ratio = in_turn(model, original, task.x_valid[:1])
@@ -55,7 +54,16 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
     }
 
 
-def rebuilt(task: TuningTask, tuner: Any, chosen: Record) -> nn.Module:
+def tuned_again(task: TuningTask, tuner: Tuner, record: Record, budget: float) -> nn.Module | None:
+    """The network of the chosen parameters of ``record``; None where it gives other logits than it gave then."""
+    torch.manual_seed(task.seed)
+    model = rebuilt(task, tuner, record["points"]["plain"][str(budget)])
+    probe = torch.tensor(record["probe"], dtype=torch.float64)
+    seen = forward(model, task.x_valid[:PROBE_ROWS]).double().cpu()
+    return model if torch.allclose(seen, probe, rtol=1e-3, atol=1e-3) else None
+
+
+def rebuilt(task: TuningTask, tuner: Tuner, chosen: Record) -> nn.Module:
     """The network of a cell's chosen point, from its parameters."""
     if chosen["fell_back"]:
         output: nn.Module | LogitEdit = LogitEdit.of_target(task)

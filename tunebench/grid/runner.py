@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import closing
 
-from tunebench.errors import StoreError, UsageError
+from tunebench.errors import HostFault, StoreError, UsageError
 from tunebench.grid import suite as suites
 from tunebench.grid.evaluation import Record, failure, make_ready, ready, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
-from tunebench.grid.outcomes import RETRIES, given_up, outcome
+from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.preparation import architectures, train_originals
 from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
-from tunebench.results.cells import FAILURES, Cell, Job, differences
+from tunebench.results.cells import FAILURES, UNDONE, Cell, Job, differences
 from tunebench.results.folder import set_aside
 from tunebench.results.store import Damaged, Store
 from tunebench.workers import isolation
@@ -33,7 +33,7 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
     store = Store(options.out)
     store.examine()
     check_protocol(store, suite, observer)
-    with closing(local_engine(options)) as local:
+    with contextlib.closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)
         architectures(plan, local, observer, options)
@@ -52,7 +52,9 @@ def run_plan(plan: Plan, options: RunOptions, observer: Observer, local: LocalEn
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
     store.prepare()
-    with closing(open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))) as engine:
+    with contextlib.closing(
+        open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))
+    ) as engine:
         records = train_originals(plan, local, observer, options)
         jobs = list(make_jobs(plan, records, options))
         lock(store, plan, jobs)
@@ -128,17 +130,32 @@ def run_cells(
 
     for job, future in in_flight(engine, silent_cell, take, timeout):
         record = outcome(future, job, timeout)
-        if record is None and lost[job.cell] < RETRIES:
+        name = job.cell.path.with_suffix("")
+        if isinstance(record, Lost) and lost[job.cell] < RETRIES:
             lost[job.cell] += 1
+            observer.warn(f"{name}: {record.why}; trying again")
+            if record.host:
+                mend(job, engine)
             todo.append(job)
-            observer.warn(f"{job.cell.path.with_suffix('')}: its worker was lost; trying again")
             continue
-        if record is None:
-            record = given_up(future, job, killed_for_memory=isolation.oom_kills() > ended)
+        if isinstance(record, Lost) and record.host:
+            counts[UNDONE] += 1
+            observer.warn(f"{name} is not done: {record.why}; run again, and it is computed then")
+            observer.step(f"{name} {UNDONE}")
+            continue
+        if isinstance(record, Lost):
+            record = given_up(record, job, killed_for_memory=isolation.oom_kills() > ended)
         store.put("cells", job.cell, record)
         counts[record["status"]] += 1
-        observer.step(f"{job.cell.path.with_suffix('')} {record['status']}")
+        observer.step(f"{name} {record['status']}")
     return dict(counts)
+
+
+def mend(job: Job, engine: Engine) -> None:
+    """Make the data and the original of ``job`` anew where they are gone; a cluster's workers do so for every cell."""
+    if isinstance(engine, LocalEngine):
+        with contextlib.suppress(Exception):  # the next attempt says what is wrong
+            engine.submit(make_ready, job, None).result()
 
 
 def silent_cell(job: Job) -> Record:
@@ -203,6 +220,9 @@ def time_cells(
         for (job, _), future in in_flight(alone, time_job, lambda: todo.popleft() if todo else None, timeout):
             try:
                 content = future.result()
+            except HostFault as exc:
+                observer.warn(f"{job.cell.path.with_suffix('')} is not timed: {exc}; run again")
+                continue
             except Exception as exc:
                 content = {"key": job.key, **failure("error", f"{type(exc).__name__}: {exc}")}
             store.put("times", job.cell, content)

@@ -28,6 +28,8 @@ PROTOCOL_VERSION = 1
 STATUSES = ("ok", "skipped", "error", "invalid", "crashed", "timeout", "out-of-memory")
 """From best to worst for a row that bears the worst of its cells; all but the first two are failures."""
 FAILURES = frozenset(STATUSES[2:])
+UNDONE = "not done"
+"""What a run counts a cell as that a machine could not compute: nothing is recorded, the next run computes it."""
 
 
 @dataclass(frozen=True, order=True)

@@ -25,6 +25,7 @@ from tunebench.testing.returned import (
     told,
 )
 from tunebench.testing.subject import Blocked, CheckFailed, Subject
+from tunebench.testing.whole import check_cell
 
 SEEDED = "draw from torch.Generator().manual_seed(task.seed)"
 
@@ -166,6 +167,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "global-rng": check_global_rng,
     "global-settings": check_global_settings,
     "warnings": check_warnings,
+    "cell": check_cell,
 }
 
 
@@ -181,16 +183,18 @@ class Result:
 def run_checks(subject: Any, checks: Mapping[str, Callable[[Any], None]] = CHECKS) -> Iterator[Result]:
     """Run ``checks`` of a tuner, or of a network, one after the other."""
     for name, check in checks.items():
+        result = Result(name, "ok")
         try:
             check(subject)
         except CheckFailed as exc:
-            yield Result(name, "FAILED", str(exc))
+            result = Result(name, "FAILED", str(exc))
         except Blocked as exc:
-            yield Result(name, "not run", str(exc))
+            result = Result(name, "not run", str(exc))
         except Exception as exc:
-            yield Result(name, "FAILED", f"raised {told(exc)}; mend it")
-        else:
-            yield Result(name, "ok")
+            result = Result(name, "FAILED", f"raised {told(exc)}; mend it")
+        if result.status == "FAILED":
+            subject.failed.append(name)
+        yield result
 
 
 def kind_of(tuner: Any) -> tuple[str, str]:

@@ -33,6 +33,8 @@ class NetworkSubject:
 
     def __init__(self, spec: ModelSpec, data: Samples) -> None:
         self.spec, self.data = spec, data
+        self.failed: list[str] = []
+        """Names of the checks that it has failed."""
         self.classes = int(data.y.max()) + 1
 
     @property

@@ -66,6 +66,8 @@ class Subject:
         self.slowest = 0.0
         """Seconds of the slowest trial anywhere in the search space."""
         self.calls = 0
+        self.failed: list[str] = []
+        """Names of the checks that it has failed, as far as they were run on this subject."""
 
     def task(self, kind: str = "digits") -> TuningTask:
         """A fresh small task on the subject's device."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from typing import Any, Protocol
@@ -12,9 +13,12 @@ from typing import Any, Protocol
 import pebble
 import pebble.concurrent
 
+from tunebench.errors import HostFault
 from tunebench.workers import isolation
 
 PRELOAD = ["tunebench.grid.preload"]
+ATTEMPTS, PAUSE = 4, 0.2
+"""How often a process is started that does not start, and seconds to wait longer each time."""
 
 
 class Engine(Protocol):
@@ -57,8 +61,12 @@ class LocalEngine:
         # pebble's stubs call the context mp_context.
         options: Any = {"name": isolation.WORKER, "timeout": timeout, "context": self.context}
         start: Any = pebble.concurrent.process(**options)
-        self.context.make_ready()
-        future: Future[Any] = start(isolated)(function, argument, self.memory)
+        try:
+            future: Future[Any] = self.context.persistent(lambda: start(isolated)(function, argument, self.memory))
+        except HostFault as exc:
+            future = Future()
+            future.set_exception(exc)
+            return future
         process = self.context.latest
         self.running.add(future)
         future.add_done_callback(lambda _: isolation.end_group(process.pid))
@@ -91,6 +99,21 @@ class Remembering:
         self.latest = self.context.Process(**options)
         return self.latest
 
+    def persistent(self, start: Callable[[], Future[Any]]) -> Future[Any]:
+        """What ``start`` returns once its process runs; HostFault when none can be started.
+
+        A fork server that was killed, or that found no room for one more process, answers nothing; the next one may.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                self.make_ready()
+                return start()
+            except (EOFError, OSError) as exc:
+                fault = exc
+                time.sleep(attempt * PAUSE)
+        why = getattr(fault, "strerror", None) or type(fault).__name__
+        raise HostFault(f"no worker process can be started ({why})") from fault
+
     def make_ready(self) -> None:
         """Start the fork server where there is one and it does not run; it imports nothing from the working directory.
 
@@ -100,6 +123,7 @@ class Remembering:
             return
         from multiprocessing import forkserver
 
+        isolation.shorten_temporary_folder()
         before = os.environ.get(isolation.SAFE_PATH)
         os.environ.setdefault(isolation.SAFE_PATH, isolation.OURS)
         try:
@@ -117,9 +141,10 @@ def ignore_late_results(args: threading.ExceptHookArgs) -> None:
 
 
 def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) -> Any:
-    """``function(argument)`` in a process that ends with its parent; sys.exit becomes an ordinary error.
+    """``function(argument)`` in a process that ends with its parent, and what the function starts with it.
 
-    What the function starts ends with it.
+    What would end the parent when the future is read, sys.exit or a KeyboardInterrupt that nobody's key has caused,
+    becomes an ordinary error.
     """
     isolation.own_group()
     isolation.allow_children()
@@ -127,8 +152,12 @@ def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) 
     isolation.limit_memory(memory)
     try:
         return function(argument)
-    except SystemExit as exc:  # it would end the parent when the future is read
+    except Exception:
+        raise
+    except SystemExit as exc:
         raise RuntimeError(f"sys.exit({exc.code!r}) was called") from exc
+    except BaseException as exc:
+        raise RuntimeError(f"{type(exc).__name__} was raised: {exc}".rstrip(": ")) from exc
     finally:
         isolation.end_children()
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
+from multiprocessing import util
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import psutil
+
+from tunebench.errors import StoreError
 
 WORKER = "tunebench-cell"
 """Name of every process that runs a cell, and of the thread that waits for it."""
@@ -19,6 +24,9 @@ RESERVED = 0.1
 """Share of the machine's memory that no cell gets."""
 LEAST = 2**30
 """No cell's limit is lower, in bytes: torch alone takes a few hundred MB."""
+SHORT_FOLDER = "/tmp"
+LONGEST_FOLDER = 60
+"""Bytes of a folder for temporary files below which a socket's path fits into the system's 104 or 108."""
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
 """How torch and C++ report what Python calls a MemoryError."""
 SAFE_PATH = "PYTHONSAFEPATH"
@@ -71,6 +79,23 @@ def end_children() -> None:
             child.kill()
 
 
+def shorten_temporary_folder() -> None:
+    """Let multiprocessing keep its sockets where a path to one is short enough, whatever TMPDIR says.
+
+    StoreError where there is no folder for temporary files at all.
+    """
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as exc:
+        raise StoreError(f"no folder for temporary files ({exc.strerror}); make one and set TMPDIR") from exc
+    if len(os.fsencode(folder)) > LONGEST_FOLDER and os.path.isdir(SHORT_FOLDER):
+        tempfile.tempdir = SHORT_FOLDER
+        try:
+            util.get_temp_dir()  # chosen once for each process and those that it starts
+        finally:
+            tempfile.tempdir = folder
+
+
 def silence() -> None:
     """Send this process's standard output and error nowhere, also what C code prints."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -86,6 +111,16 @@ def machine_memory() -> int:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):  # no such limit
         return total
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: those it is bound to (taskset), or as many as its control group pays for."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        return max(1, min(bound, math.ceil(quota / period)))
+    except (OSError, ValueError):  # no such limit
+        return bound
 
 
 def fair_share(workers: int) -> int:
