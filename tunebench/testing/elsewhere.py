@@ -34,7 +34,7 @@ class TunerWork(NamedTuple):
     name: str
     what: str
     file: PluginFile | None
-    index: int
+    place: int
 
 
 class NetworkWork(NamedTuple):
@@ -87,7 +87,7 @@ def reports(engine: LocalEngine, function: Callable[[Any], Report], work: Sequen
 def tuner_report(work: TunerWork) -> Report:
     """Worker's side of `check_tuners`."""
     torch.set_num_threads(1)
-    subject, start = Subject(tuners_of(work.what, work.file)[work.index]), time.perf_counter()
+    subject, start = Subject(tuners_of(work.what, work.file)[work.place]), time.perf_counter()
     results = list(run_checks(subject))
     if not subject.seconds:
         return Report(work.name, results)
