@@ -52,14 +52,18 @@ def embedded(board: Leaderboard, data: dict[str, pandas.DataFrame]) -> dict[str,
         "variants": {name: entries()["variants"][name].text for name in chart_data.variants_of(board)},
         "kinds": {kind.name: {"heading": kind.heading, "text": kind.text} for kind in kinds},
         "heat_maps": HEAT_MAPS,
-        "charts": {
-            name: {
-                "spec": CHARTS[name][1]().to_dict(),
-                "data": {"columns": list(rows.columns), "rows": rows.astype(object).values.tolist()},
-            }
-            for name, rows in data.items()
-        },
+        "charts": {name: {"spec": CHARTS[name][1]().to_dict(), "data": compact(rows)} for name, rows in data.items()},
     }
+
+
+def compact(rows: pandas.DataFrame) -> dict[str, Any]:
+    """Rows as lists; a word is a number, its place in ``words``, since names repeat in every row."""
+    words: dict[str, list[str]] = {}
+    numbers = rows.copy()
+    for name in rows.columns[[not pandas.api.types.is_numeric_dtype(kind) for kind in rows.dtypes]]:
+        numbers[name], found = pandas.factorize(rows[name])
+        words[name] = found.tolist()
+    return {"columns": list(rows.columns), "words": words, "rows": numbers.astype(object).values.tolist()}
 
 
 def library() -> str:

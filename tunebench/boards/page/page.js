@@ -67,14 +67,14 @@ const config = {
 };
 
 function chosen(name) {
-  const { columns, rows } = page.charts[name].data;
+  const { columns, words, rows } = page.charts[name].data;
   const wanted = { block: find("block").value, variant: find("variant").value };
   if (name === "costs") wanted.kind = find("kind").value;
   if (name === "searches") delete wanted.variant;  // a search serves all variants
-  const place = Object.fromEntries(columns.map((column, i) => [column, i]));
+  const value = (column, number) => (column in words ? words[column][number] : number);
   return rows
-    .filter((row) => Object.entries(wanted).every(([column, value]) => row[place[column]] === value))
-    .map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])));
+    .map((row) => Object.fromEntries(columns.map((column, i) => [column, value(column, row[i])])))
+    .filter((row) => Object.entries(wanted).every(([column, word]) => row[column] === word));
 }
 
 async function draw(figure) {
