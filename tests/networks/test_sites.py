@@ -47,7 +47,7 @@ def test_every_way_to_call_an_activation_function_is_one_site(function):
 
 
 def test_known_functions():
-    """The functions that METHODS names are all there."""
+    """The functions that docs/methods.md names are there."""
     assert {F.relu, F.gelu, F.hardswish, torch.tanh, torch.Tensor.sigmoid, F.softplus, F.mish} <= ACTIVATIONS
 
 

@@ -72,7 +72,13 @@ def test_what_is_printed_and_reported(home, done):
     assert {"target", "original", "tuned", "tuner", "params", "budget", "certificate", "candidates"} <= report.keys()
     assert report["target"] == "eight"
     assert {line["tuner"] for line in report["candidates"]} == {"original", "logit-bias", "smvt-sj-exact"}
+    one = report["hardest"][0]
+    with torch.no_grad():
+        logits = home.model(torch.tensor(np.asarray(Image.open(one["path"])), dtype=torch.float32)[None, None] / 255)[0]
+    assert ORDER[int(logits.argmax())] == one["taken_for"] != "eight"
+    assert one["margin"] == pytest.approx(float(logits.max() - logits[ORDER.index("eight")]), abs=1e-4)
     page = (out / "report.md").read_text()
+    assert one["path"] in page
     assert page.startswith("# eight: ")
     assert report["why"] in page
     assert report["why"] in (out / "index.html").read_text()

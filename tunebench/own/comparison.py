@@ -62,6 +62,8 @@ class Comparison:
     rebuild: Callable[[str, Variant], nn.Module] = field(repr=False)
     """Maps a tuner's name and a variant to the finished network of its choice at the budget."""
     task: TuningTask = field(repr=False)
+    paths: tuple[str, ...] = ()
+    """Where the samples lie that the figures are of, where they are files."""
 
 
 def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions, observer: Observer) -> Comparison:
@@ -72,8 +74,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     dataset, spec = data.dataset, network.spec
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
-        targets=(data.names[wish.target],),
-        seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
+        targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
     )  # fmt: skip
     check_protocol(Store(options.out), suite, observer)
     plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
@@ -92,7 +93,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
         torch.manual_seed(own.seed)
         return rebuilt(own, registry.tuner(tuner), records[tuner]["points"][variant][str(wish.budget)])
 
-    return Comparison(wish, data.names, records, rebuild, task)
+    return Comparison(wish, data.names, records, rebuild, task, data.paths)
 
 
 def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Comparison:

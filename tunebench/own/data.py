@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -55,6 +55,8 @@ class OwnData:
     """Whether the first part is a training part of its owner's, so that the network may be trained on."""
     note: str
     """What became of the parts, in a sentence."""
+    paths: tuple[str, ...] = ()
+    """Where the samples lie that tuners are chosen on; empty for a named data set."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,20 +95,22 @@ def own_data(where: str, place: Place, inputs: Inputs) -> OwnData:
         return named_data(where, place, inputs)
     fit, choose = (next((folder / n for n in names if (folder / n).is_dir()), None) for names in (FIT, CHOOSE))
     if fit is not None and choose is not None:
-        x_fit, y_fit, names = images(fit, inputs)
-        x, y, others = images(choose, inputs)
-        unknown = sorted(set(others) - set(names))
+        ours, held = images(fit, inputs), images(choose, inputs)
+        unknown = sorted(set(held.names) - set(ours.names))
         if unknown:
             raise DataError(f"{choose / unknown[0]}: there is no class {unknown[0]!r} in {fit.name}/")
-        y = np.array([names.index(other) for other in others])[y]
-        parts: dict[Split, Raw] = {"train": (x_fit, y_fit), "test": (x, y)}
-        note = f"tuners fit on {len(y_fit):,} samples of {fit.name}/ and are chosen on {len(y):,} of {choose.name}/"
+        y = np.array([ours.names.index(other) for other in held.names])[held.y]
+        parts: dict[Split, Raw] = {"train": (ours.x, ours.y), "test": (held.x, y)}
+        note = f"tuners fit on {len(ours.y):,} samples of {fit.name}/ and are chosen on {len(y):,} of {choose.name}/"
+        paths = held.paths
     else:
         part = choose or fit or folder
-        x, y, names = images(part, inputs)
-        parts, note = halved(x, y, str(part))
+        ours = images(part, inputs)
+        parts, rows, note = halved(ours.x, ours.y, str(part))
+        paths = [ours.paths[row] for row in rows]
     name = folder.resolve().name or "data"
-    return OwnData(opened(name, Given(name, parts, names), place), fit is not None and choose is not None, note)
+    dataset = opened(name, Given(name, parts, ours.names), place)
+    return OwnData(dataset, fit is not None and choose is not None, note, tuple(paths))
 
 
 def named_data(name: str, place: Place, inputs: Inputs) -> OwnData:
@@ -119,18 +123,27 @@ def named_data(name: str, place: Place, inputs: Inputs) -> OwnData:
     return OwnData(dataset, True, note)
 
 
-def halved(x: np.ndarray, y: np.ndarray, where: str) -> tuple[dict[Split, Raw], str]:
-    """One part as two, by class, with a sentence that says so."""
+def halved(x: np.ndarray, y: np.ndarray, where: str) -> tuple[dict[Split, Raw], np.ndarray, str]:
+    """One part as two, by class, the rows of the second, and a sentence that says so."""
     try:
         fit, choose = stratified(y, round(len(y) * (1 - SHARE)), SEED)
     except DataError as exc:
         raise DataError(f"{where}: {exc}") from exc
     note = f"one part only: tuners fit on {len(fit):,} of its samples and are chosen on the other {len(choose):,}"
-    return {"train": (x[fit], y[fit]), "test": (x[choose], y[choose])}, note
+    return {"train": (x[fit], y[fit]), "test": (x[choose], y[choose])}, choose, note
 
 
-def images(folder: Path, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Inputs (N, C, H, W) float32, labels (N,) and class names of a folder of images by class.
+class Images(NamedTuple):
+    """Inputs (N, C, H, W) float32, labels (N,), class names and the N paths of a folder of images."""
+
+    x: np.ndarray
+    y: np.ndarray
+    names: list[str]
+    paths: list[str]
+
+
+def images(folder: Path, inputs: Inputs) -> Images:
+    """The images of a folder with a folder for each class.
 
     Classes are numbered as by torchvision's ImageFolder, in the order of their names as texts, because that is what
     networks are trained with.
@@ -152,7 +165,9 @@ def images(folder: Path, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, list[s
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         raise DataError(f"{folder}: the transform gives inputs of {len(shapes)} shapes; let it resize or crop to one")
-    return np.stack(rows), np.array([label for _, label in found.samples]), list(found.classes)
+    return Images(
+        np.stack(rows), np.array([label for _, label in found.samples]), list(found.classes), [*map(str, paths)]
+    )
 
 
 def opened_image(path: Path) -> Any:

@@ -112,6 +112,28 @@ def named(line: Line) -> str:
     return line.tuner if line.variant in ("plain", "certified") else f"{line.tuner} with a bias on top"
 
 
+def hardest(comparison: Comparison, most: int = 5) -> list[dict[str, Any]]:
+    """Samples of the target that the original is most certainly wrong about: a mislabelled one is often among them.
+
+    Each with its row, its path where it is a file, what it is taken for, and by how many logits.
+    """
+    task, names = comparison.task, comparison.names
+    logits = task.logits_valid
+    margin, taken = logits.max(1)
+    margin = margin - logits[:, task.target]
+    margin[(task.y_valid != task.target) | (taken == task.target)] = 0
+    rows = [int(row) for row in margin.argsort(descending=True, stable=True)[:most] if margin[row] > 0]
+    return [
+        {
+            "row": row,
+            "path": comparison.paths[row] if comparison.paths else None,
+            "taken_for": names[int(taken[row])],
+            "margin": float(margin[row]),
+        }
+        for row in rows
+    ]
+
+
 def confusions(record: Record, target: int, names: tuple[str, ...], most: int = 3) -> list[dict[str, Any]]:
     """What the original takes samples of the target for, the commonest first: class, count, share of the target's."""
     labels = unpack(record["labels"])

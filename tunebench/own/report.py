@@ -14,7 +14,7 @@ from tunebench.boards.page import own as page
 from tunebench.naming import printable
 from tunebench.own.comparison import Comparison
 from tunebench.own.files import Written
-from tunebench.own.pick import Choice, Line, confusions, named
+from tunebench.own.pick import Choice, Line, confusions, hardest, named
 from tunebench.results.store import write_text
 
 SCHEMA = 1
@@ -59,6 +59,7 @@ class Report:
             "certificate": line.certificate,
             "why": self.choice.why,
             "confusions": confusions(record, wish.target, self.comparison.names),
+            "hardest": hardest(self.comparison),
             "samples": {"target": record_total(self), "all": len(self.comparison.task.y_valid)},
             "candidates": [
                 {key: None if value != value else value for key, value in asdict(line).items()} for line in self.lines
@@ -95,6 +96,19 @@ def opening(report: Report) -> str:
     if taken:
         lines.append(f"        taken for {', '.join(taken)}")
     return "\n".join(lines)
+
+
+def worth_a_look(report: Report) -> str:
+    """The samples to look at when nothing helps."""
+    lines = [
+        f"- {printable(one['path'] or 'row ' + str(one['row']))}: taken for {printable(one['taken_for'])}"
+        for one in hardest(report.comparison)
+    ]
+    return (
+        f"Samples of {report.target!r} that the network is most certainly wrong about:\n\n" + "\n".join(lines)
+        if lines
+        else ""
+    )
 
 
 def table(report: Report, kind: str = "simple") -> str:
@@ -153,6 +167,7 @@ def as_markdown(report: Report) -> str:
                 "```\n" + opening(report) + "\n```",
                 table(report, "github"),
                 "```\n" + closing(report) + "\n```",
+                worth_a_look(report),
                 f"Made by `{report.command}`." if report.command else "",
             ]
         ).strip()
