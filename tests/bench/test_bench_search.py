@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from references import alternate, inputs, note, task_of
@@ -12,6 +13,7 @@ from tunebench import Tuner
 from tunebench.grid.latency import in_turn
 from tunebench.networks.edits import fold
 from tunebench.plugins import load_registry
+from tunebench.selection import tradeoff
 from tunebench.selection.search import search
 from tunebench.selection.selector import SearchOptions
 
@@ -68,6 +70,48 @@ def test_folded_latency(benchmark, name):
     with torch.inference_mode():
         benchmark.pedantic(lambda: folded(task.x_valid[:1]), rounds=200, iterations=20)
     assert ratios[2] <= 1.08
+
+
+def bias_in_numpy(logits, labels, target, budgets):
+    """The exact best bias on one logit for every OA budget, plainly: its hits and right samples; logits (N, C)."""
+    others, rows = logits.copy(), np.arange(len(labels))
+    others[:, target] = -np.inf
+    rival = others.argmax(1)
+    gap = others[rows, rival].astype(np.float64) - logits[:, target]
+    order = gap.argsort()
+    mine, right = (labels == target)[order], (rival == labels)[order]
+    hits = np.concatenate(([0], mine.cumsum()))
+    correct = right.sum() + np.concatenate(([0], (mine.astype(np.int64) - right).cumsum()))
+    least = np.count_nonzero(logits.argmax(1) == labels)
+    found = []
+    for budget in budgets:
+        kept = correct >= least - int(budget * len(labels) / 100 + 1e-9)
+        best = int(np.where(kept, hits * (len(labels) + 1) + correct, -1).argmax())
+        found.append((int(hits[best]), int(correct[best])))
+    return found
+
+
+def test_exact_bias_against_numpy(benchmark):
+    """What every trial pays for its shifted variant takes at most 1.5 times as long as plain numpy for one target."""
+    torch.set_num_threads(1)
+    task, budgets = task_of(), SearchOptions().budgets
+    logits, labels, samples = task.logits_valid, task.y_valid, len(task.y_valid)
+    was_right = tradeoff.margins(logits, labels, task.targets).was_right
+
+    def ours():
+        here = tradeoff.margins(logits, labels, task.targets, was_right)
+        steps, offset = tradeoff.shift_steps(here, tradeoff.allowance(budgets[-1], samples))
+        found = tradeoff.best_intervals(steps, samples, budgets)
+        return [(steps.scale(best) - offset, *steps.score(best)[:2]) for _, best in found]
+
+    def plain():
+        return bias_in_numpy(logits.numpy(), labels.numpy(), task.target, budgets)
+
+    assert [counts for _, *counts in ours()] == [list(counts) for counts in plain()]
+    ratio = alternate(ours, plain, 101)
+    note(benchmark, "the exact bias of a trial, five budgets", f"plain numpy, one target ({inputs()[2]})", ratio, 1.5)
+    benchmark.pedantic(ours, rounds=20)
+    assert ratio <= 1.5
 
 
 FAMILY = ("sj", "smvt-sj", "sj-k3", "sj-k4", "sj-k5", "random-synapses", "logit-bias")

@@ -84,17 +84,13 @@ def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right:
     """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) is the original's, if another net's."""
     columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
     best_other, other = logits.index_fill(1, columns, -torch.inf).max(1)
-    best_target, which = logits[:, columns].max(1)
-    before = logits.argmax(1)
-    fields = (
-        best_other.double() - best_target.double(),
-        torch.isin(before, columns),
-        before == labels,
-        torch.isin(labels, columns),
-        columns[which] == labels,
-        other == labels,
-    )
-    gap, was_in, right_before, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
+    best_target, which = logits.index_select(1, columns).max(1)
+    mine = columns[which]
+    was_in = (best_target > best_other) | ((best_target == best_other) & (mine < other))
+    is_target = torch.isin(labels, columns)
+    fields = (best_other.double() - best_target.double(), was_in, is_target, mine == labels, other == labels)
+    gap, was_in, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
+    right_before = np.where(was_in, right_in, right_out)
     was_right = right_before if was_right is None else was_right
     inside, outside = (
         np.stack([right & is_target, right, was_right & ~right]).astype(np.int8) for right in (right_in, right_out)
