@@ -37,10 +37,9 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
     """Add a batch to ``state``, as `state.absorb` does; CPU tensors only."""
     hidden, logits = at_least_float32(hidden), at_least_float32(logits)
     wrong = torch.zeros(len(labels), dtype=torch.bool)
-    # Below `low` a factor of a product counts as 0, so that no product is denormal.
-    low = 1e-18 if hidden.dtype == torch.float32 else 1e-150
     valid = compiled().add_samples(
         hidden.numpy(),
+        hidden.view(torch.int32 if hidden.dtype == torch.float32 else torch.int64).numpy(),
         logits.numpy(),
         labels.to(torch.int64).contiguous().numpy(),
         np.asarray(state.targets, dtype=np.int64),
@@ -48,7 +47,6 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
         state.fires.numpy(),
         state.others_right.numpy(),
         wrong.numpy(),
-        low,
     )
     if not valid:
         check_values(hidden, logits, labels)

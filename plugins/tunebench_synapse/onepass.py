@@ -1,10 +1,13 @@
 """The numba kernel behind `kernel.absorb`; importing this module imports numba.
 
-Per activation V it does one multiply and compare. With m the k-th smallest ratio so far, ``gap / V < m`` is
-``V > gap / m``; ``q`` holds 1 / m rounded down a little, so that ``V > q * gap`` lets a few candidates too
-many pass and never one too few. Those that pass, a few per neuron over the whole table, are divided in
-float64 and inserted. The result is that of the torch path, bit by bit. No fast-math: infinities and NaN must
-compare as they should.
+Most activations decide nothing: with m the k-th smallest ratio of a neuron so far, one on sample s may enter the k
+smallest only if ``gap[s] <= m * V``, and as m falls that soon leaves a few samples with small gaps. So a chunk of
+samples that fits the cache is read once for what all need, who fires and the largest V of each neuron; then the
+largest ``m * V`` of a tile of neurons tells which samples to look at in it, and most chunks are done without.
+
+These compares are exact although they round: float64 rounds monotonically, so that ``gap / V < m`` implies
+``gap <= m * V`` after rounding too. The result is that of the torch path, bit by bit. No fast-math: infinities and
+NaN must compare as they should.
 """
 
 # ruff: noqa: ANN001, ANN201 - numba infers the types and compiles one version for each
@@ -17,20 +20,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-CHUNK = 4096
-"""Samples per chunk: bounds the table of gaps."""
-TILE = 512
-"""Neurons per tile: what the inner loops touch stays in the nearest cache."""
+CHUNK = 1 << 18
+"""Bytes of activations per chunk: they stay in the second cache while they are read again."""
+BLOCK = 1 << 16
+"""Samples whose gaps are held at a time."""
+TILE = 64
+"""Neurons that are looked at together once one of them may have a smaller ratio."""
+NEAREST, SAMPLE = 64, 4096
+"""Samples for each rank that are looked at first, and how many gaps tell which those are."""
 _LOG = logging.getLogger(__name__)
-
-
-@njit(nogil=True, error_model="numpy")
-def reciprocal(m, low):
-    """1 / m rounded down, for the compare; 0 (all pass) below ``low``, inf (none passes) for m = 0."""
-    if m == 0:
-        return np.inf
-    q = (1 / m) * (1 - 1e-6)
-    return 0.0 if q < low else min(q, 1 / low)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -49,102 +47,198 @@ def read_logits(logits, i):
 
 
 @njit(nogil=True, error_model="numpy")
-def count_fires(row, fires, largest):
-    """Add 1 to ``fires`` where the row is positive; False when a value is negative, NaN or infinite."""
-    bad = np.int32(0)
-    for h in range(len(row)):
-        v = row[h]
-        bad |= np.int32(not (v >= 0)) | np.int32(v > largest)
-        fires[h] += np.int32(v > 0)
-    return bad == 0
+def read_samples(logits, labels, targets, group_of, gaps, group, wrong):
+    """Fill ``wrong`` (n,), ``group`` (n,) and ``gaps`` (T, n), NaN where a sample is not of that target's ``D_c``.
+
+    The group is that of the label, ``group_of`` (C,); one more takes the samples that are wrong. Returns False when a
+    logit is infinite or NaN or a label out of range.
+    """
+    for i in range(len(labels)):
+        label = labels[i]
+        top, best, finite = read_logits(logits, i)
+        if not finite or label < 0 or label >= logits.shape[1]:
+            return False
+        right = best == label
+        wrong[i] = not right
+        group[i] = group_of[label] if right else len(targets) + 1
+        for t in range(len(targets)):
+            gap = np.float64(top) - np.float64(logits[i, targets[t]])
+            gaps[t, i] = gap if right and label != targets[t] else np.nan
+    return True
 
 
 @njit(nogil=True, error_model="numpy")
-def four_pass(row0, row1, row2, row3, q, g0, g1, g2, g3):
-    """Whether V > q * gap anywhere in four rows: ``q`` is loaded once for the four."""
+def usable(hidden, bits, infinite):
+    """Whether no value is negative, NaN or infinite; ``bits`` are the values as integers, which order alike.
+
+    Reads the chunk in the order in which it lies in memory: the columns are then read from the cache.
+    """
+    flat = bits.reshape(-1)
+    most = signs = bits.dtype.type(0)
+    for i in range(len(flat)):
+        most = max(most, flat[i])
+        signs |= flat[i]
+    if most >= infinite:
+        return False
+    if signs < 0:  # a negative value, or -0.0
+        values = hidden.reshape(-1)
+        for i in range(len(values)):
+            if not values[i] >= 0:
+                return False
+    return True
+
+
+@njit(nogil=True, error_model="numpy")
+def by_group(group, start, order):
+    """Row numbers ``order`` (n,), sorted by group; those of group g lie from ``start[g]`` to ``start[g + 1]``."""
+    start[:] = 0
+    for i in range(len(group)):
+        start[group[i] + 1] += 1
+    for g in range(1, len(start)):
+        start[g] += start[g - 1]
+    free = start.copy()
+    for i in range(len(group)):
+        order[free[group[i]]] = i
+        free[group[i]] += 1
+
+
+@njit(nogil=True, error_model="numpy")
+def survey(bits, rows, fires, top):
+    """Add to ``fires`` (H,) in how many rows a neuron is positive, and raise ``top`` (H,) to its largest value."""
+    whole = len(rows) // 4 * 4
+    for r in range(0, whole, 4):
+        i, j, k, m = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
+        for h in range(len(fires)):
+            a, b, c, d = bits[i, h], bits[j, h], bits[k, h], bits[m, h]
+            top[h] = max(max(max(a, b), max(c, d)), top[h])
+            fires[h] += (np.int32(a > 0) + np.int32(b > 0)) + (np.int32(c > 0) + np.int32(d > 0))
+    for r in range(whole, len(rows)):
+        i = rows[r]
+        for h in range(len(fires)):
+            top[h] = max(bits[i, h], top[h])
+            fires[h] += np.int32(bits[i, h] > 0)
+
+
+@njit(nogil=True, error_model="numpy")
+def highest(top, kth, products, bounds):
+    """The largest ``m * V`` of each tile of neurons, ``bounds``, and of all: no sample with a larger gap matters."""
+    for h in range(len(top)):
+        # 0 times infinity, a neuron that is silent here and has no ratio yet, is no bound.
+        products[h] = np.float64(top[h]) * kth[h] if top[h] > 0 else 0.0
+    bits, bounds_bits = products.view(np.int64), bounds.view(np.int64)  # integers: their maximum is vectorised
+    for tile in range(len(bounds)):
+        bound = np.int64(0)
+        for h in range(tile * TILE, min((tile + 1) * TILE, len(top))):
+            bound = max(bound, bits[h])
+        bounds_bits[tile] = bound
+    return bounds.max() if len(bounds) else 0.0
+
+
+@njit(nogil=True, error_model="numpy")
+def insert(row, gap, smallest, kth):
+    """Insert the ratios of one sample, ``row`` (n,), into ``smallest`` (n, K) where they belong, and lower ``kth``."""
     hit = np.int32(0)
-    for h in range(len(q)):
-        x = q[h]
-        hit |= np.int32(row0[h] > x * g0) | np.int32(row1[h] > x * g1)
-        hit |= np.int32(row2[h] > x * g2) | np.int32(row3[h] > x * g3)
-    return hit != 0
-
-
-@njit(nogil=True, error_model="numpy")
-def insert_row(row, q, gap, rounded, smallest, low):
-    """Insert the row's ratios into ``smallest`` (H, K) where they belong; keeps ``q`` in step."""
+    for h in range(len(row)):
+        hit |= np.int32(np.float64(row[h]) * kth[h] >= gap)
+    if not hit:
+        return
     last = smallest.shape[1] - 1
     for h in range(len(row)):
-        if row[h] > q[h] * rounded:
+        if np.float64(row[h]) * kth[h] >= gap:
             ratio = gap / np.float64(row[h])
-            if ratio < smallest[h, last]:
+            if ratio < kth[h]:
                 p = last
                 while p > 0 and smallest[h, p - 1] > ratio:
                     smallest[h, p] = smallest[h, p - 1]
                     p -= 1
                 smallest[h, p] = ratio
-                q[h] = reciprocal(smallest[h, last], low)
+                kth[h] = smallest[h, last]
 
 
-def one_pass(hidden, logits, labels, targets, smallest, fires, others_right, wrong, low):
+@njit(nogil=True, error_model="numpy")
+def insert_nearest(hidden, gaps, smallest, kth):
+    """Insert the samples with the smallest ``gaps`` (n,) first, about `NEAREST` for each rank, and take them out.
+
+    They hold nearly all of the smallest ratios: whatever comes later is measured against bounds that are tight.
+    """
+    step = max(1, len(gaps) // SAMPLE)
+    sample = gaps[::step].copy()
+    sample = sample[sample == sample]  # without NaN
+    rank = NEAREST * smallest.shape[1] // step
+    limit = np.partition(sample, rank)[rank] if rank < len(sample) else np.inf
+    for i in range(len(gaps)):
+        if gaps[i] <= limit:
+            for left in range(0, len(kth), TILE):
+                insert(hidden[i, left : left + TILE], gaps[i], smallest[left : left + TILE], kth[left : left + TILE])
+            gaps[i] = np.nan
+
+
+@njit(nogil=True, error_model="numpy")
+def insert_chunk(hidden, gaps, top, smallest, kth, products, bounds):
+    """Insert what a chunk (n, H) with ``gaps`` (n,) to one target adds to its ``smallest`` (H, K)."""
+    most = highest(top, kth, products, bounds)
+    for i in range(len(gaps)):
+        if gaps[i] <= most:  # never of NaN
+            for tile in range(len(bounds)):
+                if gaps[i] <= bounds[tile]:
+                    a, b = tile * TILE, min((tile + 1) * TILE, len(top))
+                    insert(hidden[i, a:b], gaps[i], smallest[a:b], kth[a:b])
+
+
+@njit(nogil=True, error_model="numpy")
+def absorb_block(hidden, bits, gaps, group, smallest, kth, group_fires):
+    """Add a block whose ``gaps`` (T, n) and ``group`` (n,) are known; returns False when an activation is unusable."""
+    infinite = np.array([np.inf], hidden.dtype).view(bits.dtype)[0]
+    n, neurons = hidden.shape
+    chunk = max(4, CHUNK // max(1, neurons * hidden.itemsize))
+    order, start = np.empty(chunk, np.int64), np.empty(len(group_fires) + 2, np.int64)
+    top = np.empty(neurons, bits.dtype)
+    products, bounds = np.empty(neurons), np.empty((neurons + TILE - 1) // TILE)
+    for t in range(len(gaps)):
+        insert_nearest(hidden, gaps[t], smallest[t], kth[t])
+    for first in range(0, n, chunk):
+        end = min(first + chunk, n)
+        if not usable(hidden[first:end], bits[first:end], infinite):
+            return False
+        by_group(group[first:end], start, order)
+        top[:] = 0
+        for g in range(len(group_fires)):
+            survey(bits[first:end], order[start[g] : start[g + 1]], group_fires[g], top)
+        for t in range(len(gaps)):
+            insert_chunk(
+                hidden[first:end], gaps[t, first:end], top.view(hidden.dtype), smallest[t], kth[t], products, bounds
+            )
+    return True
+
+
+def one_pass(hidden, bits, logits, labels, targets, smallest, fires, others_right, wrong):
     """Add all rows to ``smallest`` (T, H, K), ``fires`` (T, H), ``others_right`` (T,); fills ``wrong`` (N,).
 
-    Returns False, with the state in disorder, when a value is unusable.
+    ``bits`` are the values of ``hidden`` (N, H) as integers of the same size. Returns False, with the state in
+    disorder, when a value is unusable.
     """
-    n, neurons = hidden.shape
-    groups = len(targets) + 1
-    largest = np.finfo(hidden.dtype).max
-    q = np.empty((len(targets), neurons), hidden.dtype)
-    for t in range(len(targets)):
-        for h in range(neurons):
-            q[t, h] = reciprocal(smallest[t, h, -1], low)
+    kth = smallest[:, :, -1].copy()
     # Firing is counted by class, the last group being the rest: one addition however many targets there are.
+    groups = len(targets) + 1
     group_of = np.full(logits.shape[1], len(targets))
     for t in range(len(targets)):
         group_of[targets[t]] = t
-    # One more group takes what is not wanted: the wrong samples.
-    group_fires = np.zeros((groups + 1, neurons), np.int32)
-    group_right = np.zeros(groups + 1, np.int64)
-    gaps = np.empty((CHUNK, len(targets)))
-    rounded = np.empty((CHUNK, len(targets)), hidden.dtype)
-    group = np.empty(CHUNK, np.int64)
-    for first in range(0, n, CHUNK):
-        size = min(CHUNK, n - first)
+    group_fires = np.zeros((groups, hidden.shape[1]), np.int32)
+    gaps, group = np.empty((len(targets), BLOCK)), np.empty(BLOCK, np.int64)
+    for first in range(0, len(labels), BLOCK):
+        end = min(first + BLOCK, len(labels))
+        block, size = slice(first, end), end - first
+        if not read_samples(logits[block], labels[block], targets, group_of, gaps, group, wrong[block]):
+            return False
+        if not absorb_block(hidden[block], bits[block], gaps[:, :size], group[:size], smallest, kth, group_fires):
+            return False
         for i in range(size):
-            label = labels[first + i]
-            top, best, finite = read_logits(logits, first + i)
-            if not finite or label < 0 or label >= logits.shape[1]:
-                return False
-            right = best == label
-            wrong[first + i] = not right
-            group[i] = group_of[label] if right else groups
-            group_right[group[i]] += 1
             for t in range(len(targets)):
-                gap = np.float64(top) - np.float64(logits[first + i, targets[t]])
-                gaps[i, t] = gap
-                # No product with inf is less than an activation: such a sample is not of this D_c.
-                outside = not right or label == targets[t]
-                rounded[i, t] = np.inf if outside else 0.0 if gap < low else min(gap, 1 / low)
-        for left in range(0, neurons, TILE):
-            end = min(left + TILE, neurons)
-            for i in range(0, size, 4):
-                a, b, c = min(i + 1, size - 1), min(i + 2, size - 1), min(i + 3, size - 1)
-                for r in range(i, c + 1):
-                    if not count_fires(hidden[first + r, left:end], group_fires[group[r], left:end], largest):
-                        return False
-                row0, row1 = hidden[first + i, left:end], hidden[first + a, left:end]
-                row2, row3 = hidden[first + b, left:end], hidden[first + c, left:end]
-                for t in range(len(targets)):
-                    f = rounded[:, t]
-                    if four_pass(row0, row1, row2, row3, q[t, left:end], f[i], f[a], f[b], f[c]):
-                        for r in range(i, c + 1):
-                            row = hidden[first + r, left:end]
-                            insert_row(row, q[t, left:end], gaps[r, t], f[r], smallest[t, left:end], low)
+                others_right[t] += group[i] != t and group[i] != groups
     for t in range(len(targets)):
         for g in range(groups):
             if g != t:
-                others_right[t] += group_right[g]
-                for h in range(neurons):
+                for h in range(hidden.shape[1]):
                     fires[t, h] += group_fires[g, h]
     return True
 
