@@ -9,6 +9,7 @@ weight over ``D_c``, the count how many samples of ``D_w`` turn below it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import index
 from typing import NamedTuple
 
@@ -72,15 +73,22 @@ def evaluate_signed(hidden: Tensor, logits: Tensor, labels: Tensor, target: int,
 
 
 def evaluate_all(
-    hidden: Tensor, logits: Tensor, labels: Tensor, targets: Sequence[int] | None = None, k_max: int = 8
+    hidden: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    targets: Sequence[int] | None = None,
+    k_max: int = 8,
+    *,
+    threads: int = 1,
 ) -> Evaluation:
     """`evaluate` for every k in 1..k_max and several targets (None: every class) in one pass.
 
-    Threshold and count are (T, k_max, H); ``[t, k - 1]`` is what ``evaluate(..., targets[t], k)`` gives.
+    Threshold and count are (T, k_max, H); ``[t, k - 1]`` is what ``evaluate(..., targets[t], k)`` gives, however many
+    ``threads`` share the samples.
     """
     # On a small table the torch path is done before numba is imported.
     work = hidden.numel() * (logits.shape[-1] if targets is None else len(targets))
-    stream = StreamingEvaluator(targets, k_max, compiled=work >= SMALL)
+    stream = StreamingEvaluator(targets, k_max, compiled=work >= SMALL, threads=threads)
     stream.update(hidden, logits, labels)
     return stream.result()
 
@@ -88,17 +96,23 @@ def evaluate_all(
 class StreamingEvaluator:
     """`evaluate_all` batch by batch, for tables that do not fit in memory.
 
-    Holds H x k_max ratios per target, and those ratios of its misclassified samples that may count yet. After
-    a batch that was refused the evaluator is of no use. ``compiled=False`` forces the torch path, which CUDA
-    tensors and machines without numba take anyway; the results are the same.
+    Holds H x k_max ratios per target, and those ratios of its misclassified samples that may count yet; as much for
+    each of the ``threads`` that share a batch. After a batch that was refused the evaluator is of no use.
+    ``compiled=False`` forces the torch path, which CUDA tensors and machines without numba take anyway. Neither
+    changes the results.
     """
 
-    def __init__(self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool = True) -> None:
+    def __init__(
+        self, targets: Sequence[int] | None = None, k_max: int = 8, *, compiled: bool = True, threads: int = 1
+    ) -> None:
         self.targets = None if targets is None else tuple(index(target) for target in targets)
         self.k_max = check_rank(k_max)
         self.compiled = compiled
+        self.threads = index(threads)
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
         self._classes = 0
-        self._state: State | None = None
+        self._states: list[State] = []
         self._refused = False
 
     def update(self, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -106,10 +120,9 @@ class StreamingEvaluator:
         if self._refused:
             raise ValueError("an earlier batch was refused: start a new evaluator")
         check_shapes(hidden, logits, labels)
-        if self._state is None:
+        if not self._states:
             self._start(hidden, logits)
-        state = self._state
-        assert state is not None
+        state = self._states[0]
         if hidden.device != state.fires.device:
             raise ValueError(f"batch on {hidden.device} after batches on {state.fires.device}")
         if hidden.shape[1] != state.fires.shape[1] or logits.shape[1] != self._classes:
@@ -118,15 +131,26 @@ class StreamingEvaluator:
                 f"{state.fires.shape[1]} and {self._classes}"
             )
         self._refused = True
-        self._path.absorb(state, hidden.detach(), logits.detach(), labels)
+        tables = hidden.detach(), logits.detach(), labels
+        if self.threads == 1:
+            self._path.absorb(state, *tables)
+        else:
+            shares = zip(*(torch.tensor_split(table, self.threads) for table in tables), strict=True)
+            with ThreadPoolExecutor(self.threads) as pool:
+                done = [
+                    pool.submit(self._path.absorb, own, *share) for own, share in zip(self._states, shares, strict=True)
+                ]
+            for future in done:
+                future.result()
         self._refused = False
 
     def result(self) -> Evaluation:
         """Threshold and count (T, k_max, H) of all samples so far."""
-        if self._state is None or self._refused:
+        if not self._states or self._refused:
             raise ValueError("no result: no batch was given, or one was refused")
-        threshold = thresholds(self._state)
-        return Evaluation(threshold, self._path.count_wrong(self._state, threshold))
+        state = State.merged(self._states)
+        threshold = thresholds(state)
+        return Evaluation(threshold, self._path.count_wrong(state, threshold))
 
     def _start(self, hidden: Tensor, logits: Tensor) -> None:
         self._classes = logits.shape[1]
@@ -136,7 +160,7 @@ class StreamingEvaluator:
                 raise ValueError(f"target {target} is given twice or not one of the {self._classes} classes")
         on_cpu = hidden.device.type == "cpu"
         self._path = kernel if on_cpu and self.compiled and kernel.available() else reference
-        self._state = State.empty(targets, self.k_max, hidden.shape[1], hidden.device)
+        self._states = [State.empty(targets, self.k_max, hidden.shape[1], hidden.device) for _ in range(self.threads)]
 
 
 def thresholds(state: State) -> Tensor:

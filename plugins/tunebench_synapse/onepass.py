@@ -1,73 +1,56 @@
-"""The numba kernel behind `kernel.absorb`; importing this module imports numba.
+"""The numba kernels behind `kernel.absorb`; importing this module imports numba.
 
 Most activations decide nothing: with m the k-th smallest ratio of a neuron so far, one on sample s may enter the k
-smallest only if ``gap[s] <= m * V``, and as m falls that soon leaves a few samples with small gaps. So a chunk of
-samples that fits the cache is read once for what all need, who fires and the largest V of each neuron; then the
-largest ``m * V`` of a tile of neurons tells which samples to look at in it, and most chunks are done without.
+smallest only if ``gap[s] <= m * V``. So the samples with the smallest gaps come first, which makes m small; then a
+chunk of samples that fits the cache is read for what is needed anyway, who fires and the largest V of each neuron,
+and the largest ``m * V`` of a tile of neurons tells which samples of the chunk to look at in it: hardly any.
 
-These compares are exact although they round: float64 rounds monotonically, so that ``gap / V < m`` implies
-``gap <= m * V`` after rounding too. The result is that of the torch path, bit by bit. No fast-math: infinities and
-NaN must compare as they should.
+These compares are exact although they round, to the precision of the activations: rounding is monotonic, so that
+``gap < m * V`` implies ``gap <= m * V`` after it. What passes is divided in float64. The result is that of the torch
+path, bit by bit.
 """
 
 # ruff: noqa: ANN001, ANN201 - numba infers the types and compiles one version for each
 
 from __future__ import annotations
 
-import logging
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-CHUNK = 1 << 18
-"""Bytes of activations per chunk: they stay in the second cache while they are read again."""
-BLOCK = 1 << 16
-"""Samples whose gaps are held at a time."""
-TILE = 64
+from tunebench_synapse.compiling import OPTIONS, Compiled
+
+CHUNK, LEAST = 1 << 17, 64
+"""Bytes of activations per chunk, which stay in the second cache, and the fewest samples that pay for its bounds."""
+TILE = 128
 """Neurons that are looked at together once one of them may have a smaller ratio."""
-NEAREST, SAMPLE = 64, 4096
-"""Samples for each rank that are looked at first, and how many gaps tell which those are."""
-_LOG = logging.getLogger(__name__)
 
 
-@njit(nogil=True, error_model="numpy")
-def read_logits(logits, i):
-    """The largest logit of sample i, its class (the first of equals, as argmax), and whether all are finite."""
-    top, best = logits[i, 0], 0
-    nothing = top * 0  # NaN as soon as a logit is infinite or NaN
-    for c in range(logits.shape[1]):
-        value = logits[i, c]
-        nothing += value * 0
-        # Two selects, no branch: which class wins is hard to predict.
-        more = value > top
-        top = value if more else top
-        best = c if more else best
-    return top, best, nothing == 0
+def read_samples(logits, labels, targets, group_of, gaps, group):
+    """Fill ``group`` (n,) and ``gaps`` (T, n), NaN where a sample is not of that target's ``D_c``.
 
-
-@njit(nogil=True, error_model="numpy")
-def read_samples(logits, labels, targets, group_of, gaps, group, wrong):
-    """Fill ``wrong`` (n,), ``group`` (n,) and ``gaps`` (T, n), NaN where a sample is not of that target's ``D_c``.
-
-    The group is that of the label, ``group_of`` (C,); one more takes the samples that are wrong. Returns False when a
-    logit is infinite or NaN or a label out of range.
+    The group of a sample that is right is that of its label, ``group_of`` (C,): its position among the targets, or T;
+    those that are wrong are in group T + 1. Returns False when a logit is infinite or NaN or a label out of range.
     """
     for i in range(len(labels)):
         label = labels[i]
-        top, best, finite = read_logits(logits, i)
-        if not finite or label < 0 or label >= logits.shape[1]:
+        if label < 0 or label >= logits.shape[1]:
             return False
-        right = best == label
-        wrong[i] = not right
-        group[i] = group_of[label] if right else len(targets) + 1
+        own = logits[i, label]
+        beaten = unusual = False
+        for c in range(logits.shape[1]):
+            value = logits[i, c]
+            unusual |= value - value != 0  # infinite or NaN
+            beaten |= (value > own) | ((value == own) & (c < label))  # the first of equals wins, as in argmax
+        if unusual:
+            return False
+        group[i] = len(targets) + 1 if beaten else group_of[label]
         for t in range(len(targets)):
-            gap = np.float64(top) - np.float64(logits[i, targets[t]])
-            gaps[t, i] = gap if right and label != targets[t] else np.nan
+            outside = beaten or label == targets[t]
+            gaps[t, i] = np.nan if outside else np.float64(own) - np.float64(logits[i, targets[t]])
     return True
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**OPTIONS)
 def usable(hidden, bits, infinite):
     """Whether no value is negative, NaN or infinite; ``bits`` are the values as integers, which order alike.
 
@@ -88,7 +71,7 @@ def usable(hidden, bits, infinite):
     return True
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**OPTIONS)
 def by_group(group, start, order):
     """Row numbers ``order`` (n,), sorted by group; those of group g lie from ``start[g]`` to ``start[g + 1]``."""
     start[:] = 0
@@ -102,7 +85,7 @@ def by_group(group, start, order):
         free[group[i]] += 1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**OPTIONS)
 def survey(bits, rows, fires, top):
     """Add to ``fires`` (H,) in how many rows a neuron is positive, and raise ``top`` (H,) to its largest value."""
     whole = len(rows) // 4 * 4
@@ -119,83 +102,93 @@ def survey(bits, rows, fires, top):
             fires[h] += np.int32(bits[i, h] > 0)
 
 
-@njit(nogil=True, error_model="numpy")
-def highest(top, kth, products, bounds):
-    """The largest ``m * V`` of each tile of neurons, ``bounds``, and of all: no sample with a larger gap matters."""
+@njit(**OPTIONS, fastmath={"nnan", "nsz"})
+def highest(top, kth):
+    """The largest ``m * V`` of some neurons: no sample with a larger gap matters to them.
+
+    A neuron that is silent here sets no bound, not even one without a ratio yet. So there is no NaN, and with that
+    said the maximum is taken many at a time.
+    """
+    bound = kth.dtype.type(0)
     for h in range(len(top)):
-        # 0 times infinity, a neuron that is silent here and has no ratio yet, is no bound.
-        products[h] = np.float64(top[h]) * kth[h] if top[h] > 0 else 0.0
-    bits, bounds_bits = products.view(np.int64), bounds.view(np.int64)  # integers: their maximum is vectorised
-    for tile in range(len(bounds)):
-        bound = np.int64(0)
-        for h in range(tile * TILE, min((tile + 1) * TILE, len(top))):
-            bound = max(bound, bits[h])
-        bounds_bits[tile] = bound
-    return bounds.max() if len(bounds) else 0.0
+        product = top[h] * kth[h] if top[h] > 0 else kth.dtype.type(0)
+        bound = product if product > bound else bound
+    return bound
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**OPTIONS)
 def insert(row, gap, smallest, kth):
-    """Insert the ratios of one sample, ``row`` (n,), into ``smallest`` (n, K) where they belong, and lower ``kth``."""
+    """Insert the ratios of one sample, ``row`` (n,), into ``smallest`` (n, K) where they belong, and lower ``kth``.
+
+    ``kth`` holds the last of ``smallest``, rounded up. Returns whether any ratio was a candidate.
+    """
+    near = kth.dtype.type(gap)
     hit = np.int32(0)
     for h in range(len(row)):
-        hit |= np.int32(np.float64(row[h]) * kth[h] >= gap)
+        hit |= np.int32(row[h] * kth[h] >= near)
     if not hit:
-        return
+        return False
     last = smallest.shape[1] - 1
     for h in range(len(row)):
-        if np.float64(row[h]) * kth[h] >= gap:
+        if row[h] * kth[h] >= near:
             ratio = gap / np.float64(row[h])
-            if ratio < kth[h]:
+            if ratio < smallest[h, last]:
                 p = last
                 while p > 0 and smallest[h, p - 1] > ratio:
                     smallest[h, p] = smallest[h, p - 1]
                     p -= 1
                 smallest[h, p] = ratio
-                kth[h] = smallest[h, last]
+                kth[h] = rounded_up(smallest[h, last], kth)
+    return True
 
 
-@njit(nogil=True, error_model="numpy")
-def insert_nearest(hidden, gaps, smallest, kth):
-    """Insert the samples with the smallest ``gaps`` (n,) first, about `NEAREST` for each rank, and take them out.
-
-    They hold nearly all of the smallest ratios: whatever comes later is measured against bounds that are tight.
-    """
-    step = max(1, len(gaps) // SAMPLE)
-    sample = gaps[::step].copy()
-    sample = sample[sample == sample]  # without NaN
-    rank = NEAREST * smallest.shape[1] // step
-    limit = np.partition(sample, rank)[rank] if rank < len(sample) else np.inf
-    for i in range(len(gaps)):
-        if gaps[i] <= limit:
-            for left in range(0, len(kth), TILE):
-                insert(hidden[i, left : left + TILE], gaps[i], smallest[left : left + TILE], kth[left : left + TILE])
-            gaps[i] = np.nan
+@njit(**OPTIONS)
+def rounded_up(value, like):
+    """A float64 in the precision of the array ``like``, not below what it was."""
+    short = like.dtype.type(value)
+    return short if short >= value else np.nextafter(short, like.dtype.type(np.inf))
 
 
-@njit(nogil=True, error_model="numpy")
-def insert_chunk(hidden, gaps, top, smallest, kth, products, bounds):
+def insert_rows(hidden, rows, gaps, smallest, kth):
+    """`insert` the samples ``rows`` of a block (n, H) with ``gaps`` (n,), and take them out: their gap becomes NaN."""
+    for i in rows:
+        for a in range(0, len(kth), TILE):
+            b = min(a + TILE, len(kth))
+            insert(hidden[i, a:b], gaps[i], smallest[a:b], kth[a:b])
+        gaps[i] = np.nan
+
+
+@njit(**OPTIONS)
+def insert_chunk(hidden, gaps, top, smallest, kth, bounds):
     """Insert what a chunk (n, H) with ``gaps`` (n,) to one target adds to its ``smallest`` (H, K)."""
-    most = highest(top, kth, products, bounds)
+    most = kth.dtype.type(0)
+    for tile in range(len(bounds)):
+        a = tile * TILE
+        bounds[tile] = highest(top[a : a + TILE], kth[a : a + TILE])
+        most = max(most, bounds[tile])
     for i in range(len(gaps)):
-        if gaps[i] <= most:  # never of NaN
+        near = kth.dtype.type(gaps[i])
+        if near <= most:  # never of NaN
             for tile in range(len(bounds)):
-                if gaps[i] <= bounds[tile]:
-                    a, b = tile * TILE, min((tile + 1) * TILE, len(top))
-                    insert(hidden[i, a:b], gaps[i], smallest[a:b], kth[a:b])
+                if near <= bounds[tile]:
+                    a, b = tile * TILE, min((tile + 1) * TILE, len(kth))
+                    if insert(hidden[i, a:b], gaps[i], smallest[a:b], kth[a:b]):
+                        bounds[tile] = highest(top[a:b], kth[a:b])
 
 
-@njit(nogil=True, error_model="numpy")
 def absorb_block(hidden, bits, gaps, group, smallest, kth, group_fires):
-    """Add a block whose ``gaps`` (T, n) and ``group`` (n,) are known; returns False when an activation is unusable."""
+    """Add a block, ``hidden`` (n, H) with ``gaps`` (T, n) and ``group`` (n,), to ``smallest``, ``kth`` and fires.
+
+    ``bits`` are the values of ``hidden`` as integers of the same size, ``group_fires`` (T + 1, H) in how many samples
+    of each group a neuron is positive: one addition, however many targets there are. Returns False, with all in
+    disorder, when an activation is unusable.
+    """
     infinite = np.array([np.inf], hidden.dtype).view(bits.dtype)[0]
     n, neurons = hidden.shape
-    chunk = max(4, CHUNK // max(1, neurons * hidden.itemsize))
-    order, start = np.empty(chunk, np.int64), np.empty(len(group_fires) + 2, np.int64)
+    chunk = max(LEAST, CHUNK // max(1, neurons * hidden.itemsize))
+    order, start = np.empty(chunk, np.int32), np.empty(len(group_fires) + 2, np.int64)
     top = np.empty(neurons, bits.dtype)
-    products, bounds = np.empty(neurons), np.empty((neurons + TILE - 1) // TILE)
-    for t in range(len(gaps)):
-        insert_nearest(hidden, gaps[t], smallest[t], kth[t])
+    bounds = np.empty((neurons + TILE - 1) // TILE, hidden.dtype)
     for first in range(0, n, chunk):
         end = min(first + chunk, n)
         if not usable(hidden[first:end], bits[first:end], infinite):
@@ -205,56 +198,31 @@ def absorb_block(hidden, bits, gaps, group, smallest, kth, group_fires):
         for g in range(len(group_fires)):
             survey(bits[first:end], order[start[g] : start[g + 1]], group_fires[g], top)
         for t in range(len(gaps)):
-            insert_chunk(
-                hidden[first:end], gaps[t, first:end], top.view(hidden.dtype), smallest[t], kth[t], products, bounds
-            )
+            insert_chunk(hidden[first:end], gaps[t, first:end], top.view(hidden.dtype), smallest[t], kth[t], bounds)
     return True
 
 
-def one_pass(hidden, bits, logits, labels, targets, smallest, fires, others_right, wrong):
-    """Add all rows to ``smallest`` (T, H, K), ``fires`` (T, H), ``others_right`` (T,); fills ``wrong`` (N,).
+def find_wrong(hidden, logits, labels, rows, group_of, bound):
+    """Ratios of the samples ``rows`` (n,) to their own class that lie below ``bound`` (T, H): target, neuron, value.
 
-    ``bits`` are the values of ``hidden`` (N, H) as integers of the same size. Returns False, with the state in
-    disorder, when a value is unusable.
+    ``group_of`` (C,) is the position of a class among the targets, or T.
     """
-    kth = smallest[:, :, -1].copy()
-    # Firing is counted by class, the last group being the rest: one addition however many targets there are.
-    groups = len(targets) + 1
-    group_of = np.full(logits.shape[1], len(targets))
-    for t in range(len(targets)):
-        group_of[targets[t]] = t
-    group_fires = np.zeros((groups, hidden.shape[1]), np.int32)
-    gaps, group = np.empty((len(targets), BLOCK)), np.empty(BLOCK, np.int64)
-    for first in range(0, len(labels), BLOCK):
-        end = min(first + BLOCK, len(labels))
-        block, size = slice(first, end), end - first
-        if not read_samples(logits[block], labels[block], targets, group_of, gaps, group, wrong[block]):
-            return False
-        if not absorb_block(hidden[block], bits[block], gaps[:, :size], group[:size], smallest, kth, group_fires):
-            return False
-        for i in range(size):
-            for t in range(len(targets)):
-                others_right[t] += group[i] != t and group[i] != groups
-    for t in range(len(targets)):
-        for g in range(groups):
-            if g != t:
-                for h in range(hidden.shape[1]):
-                    fires[t, h] += group_fires[g, h]
-    return True
-
-
-def find_below(hidden, gap, bound):
-    """Neurons and values, row by row, of the ratios of hidden (N, H) and gap (N,) below ``bound`` (H,)."""
-    neuron = np.empty(hidden.size, np.int64)
-    ratio = np.empty(hidden.size)
+    target, neuron, ratio = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64)
     found = 0
-    for i in range(hidden.shape[0]):
+    for i in rows:
+        t = group_of[labels[i]]
+        if t == len(bound):
+            continue
+        gap = np.float64(logits[i].max()) - np.float64(logits[i, labels[i]])
         for h in range(hidden.shape[1]):
             v = np.float64(hidden[i, h])
-            if v > 0 and gap[i] / v < bound[h]:
-                neuron[found], ratio[found] = h, gap[i] / v
+            if v * bound[t, h] >= gap and v > 0 and gap / v < bound[t, h]:  # the first is rare, and quick to tell
+                if found == len(ratio):
+                    target, neuron = np.concatenate((target, target)), np.concatenate((neuron, neuron))
+                    ratio = np.concatenate((ratio, ratio))
+                target[found], neuron[found], ratio[found] = t, h, gap / v
                 found += 1
-    return neuron[:found].copy(), ratio[:found].copy()
+    return target[:found], neuron[:found], ratio[:found]
 
 
 def count_below(neuron, ratio, threshold, count):
@@ -265,27 +233,8 @@ def count_below(neuron, ratio, threshold, count):
             count[r, h] += ratio[i] < threshold[r, h]
 
 
-class Compiled:
-    """A function compiled at its first call, its machine code kept on disk where there is a folder for it."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-        self.code: Any = None
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the compiled function."""
-        if self.code is None:
-            try:
-                self.code = njit(nogil=True, error_model="numpy", cache=True)(self.function)
-                return self.code(*arguments)
-            except Exception as error:
-                # No folder for the code, one that is full, a damaged file in it: all raise differently, and
-                # before the code runs. An error of another kind comes up again below.
-                _LOG.info("compiling without a cache on disk: %s", error)
-                self.code = njit(nogil=True, error_model="numpy")(self.function)
-        return self.code(*arguments)
-
-
-add_samples = Compiled(one_pass)
-ratios_below = Compiled(find_below)
+read = Compiled(read_samples)
+add_rows = Compiled(insert_rows)
+add_block = Compiled(absorb_block)
+ratios_of_wrong = Compiled(find_wrong)
 add_counts = Compiled(count_below)

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Below = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""What `ratios_below` does."""
 BLOCK_ELEMENTS = 1 << 20
 """Most float64 elements of one temporary table: bounds the memory of the torch path."""
 
@@ -46,12 +44,36 @@ class State:
             ],
         )
 
+    @classmethod
+    def merged(cls, states: Sequence[State]) -> State:
+        """The state after the samples of all ``states``, in whatever order they came."""
+        first, *others = states
+        if not others:
+            return first
+        pool = torch.cat([state.smallest for state in states], 2)
+        whole = cls(
+            targets=first.targets,
+            smallest=pool.topk(first.smallest.shape[2], largest=False, sorted=True).values,
+            fires=sum((state.fires for state in others), first.fires),
+            others_right=sum((state.others_right for state in others), first.others_right),
+            wrong=list(first.wrong),
+        )
+        for state in others:
+            for t, found in enumerate(state.wrong):
+                whole.keep_wrong(t, *found)
+        return whole
 
-def ratios_below(hidden: Tensor, gap: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
-    """Neurons (n,) and values (n,) of the ratios of hidden (N, H) and gap (N,) that lie below ``bound`` (H,)."""
-    ratio = ratios(gap, hidden)
-    below = ratio < bound
-    return below.nonzero()[:, 1], ratio[below]
+    def keep_wrong(self, t: int, neuron: Tensor, ratio: Tensor) -> None:
+        """Store ratios of ``D_w`` that can still count, for target number ``t``, and drop those that no longer can.
+
+        No threshold can exceed the largest of the K ratios, which only falls from batch to batch: so what is stored
+        stays small however many samples are misclassified.
+        """
+        old_neuron, old_ratio = self.wrong[t]
+        if len(old_ratio):
+            useful = old_ratio < self.smallest[t, :, -1][old_neuron]
+            neuron, ratio = torch.cat([old_neuron[useful], neuron]), torch.cat([old_ratio[useful], ratio])
+        self.wrong[t] = neuron, ratio
 
 
 def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -68,26 +90,11 @@ def absorb(state: State, hidden: Tensor, logits: Tensor, labels: Tensor) -> None
             state.smallest[t] = pool.topk(state.smallest.shape[2], largest=False, sorted=True).values
             state.fires[t] += (hidden[rows] > 0).sum(0)
             state.others_right[t] += len(rows)
-    keep_wrong(state, (hidden, logits, labels), ~right)
-
-
-def keep_wrong(state: State, tables: tuple[Tensor, Tensor, Tensor], wrong: Tensor, below: Below = ratios_below) -> None:
-    """Store the ratios of ``D_w`` that can still count, and drop those that no longer can.
-
-    ``tables`` are hidden, logits and labels, ``wrong`` (N,) marks the misclassified samples. No threshold can
-    exceed the largest of the K ratios, which only falls from batch to batch: so what is stored stays small however
-    many samples are misclassified.
-    """
-    hidden, logits, labels = tables
-    rows = wrong.nonzero().squeeze(1)
-    wrong_labels = labels[rows]
-    for t, target in enumerate(state.targets):
-        bound = state.smallest[t, :, -1].contiguous()
-        for block in blocks(rows[wrong_labels == target], hidden.shape[1]):
-            new = below(hidden[block], gaps(logits[block], target), bound)
-            neuron, ratio = (torch.cat(parts) for parts in zip(state.wrong[t], new, strict=True))
-            useful = ratio < bound[neuron]
-            state.wrong[t] = neuron[useful], ratio[useful]
+        bound = state.smallest[t, :, -1]
+        for rows in blocks((~right & (labels == target)).nonzero().squeeze(1), hidden.shape[1]):
+            ratio = ratios(gaps(logits[rows], target), hidden[rows])
+            below = ratio < bound
+            state.keep_wrong(t, below.nonzero()[:, 1], ratio[below])
 
 
 def count_wrong(state: State, threshold: Tensor) -> Tensor:

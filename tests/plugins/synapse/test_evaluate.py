@@ -90,6 +90,30 @@ def test_streaming_equals_one_pass(compiled, tables, cuts):
     assert same(stream.result(), one_pass(tables, k_max=3, compiled=compiled))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@settings(deadline=None, max_examples=40)
+@given(tables=tables(), threads=st.integers(2, 5))
+def test_threads_do_not_show(compiled, tables, threads):
+    """However many threads share two batches, also more than there are samples, the result is that of one."""
+    stream = StreamingEvaluator(k_max=3, compiled=compiled, threads=threads)
+    for part in (slice(0, 7), slice(7, None)):
+        stream.update(*(table[part] for table in tables))
+    assert same(stream.result(), one_pass(tables, k_max=3, compiled=compiled))
+
+
+def test_threads_agree_on_a_large_table():
+    """Shares of thousands of samples, all targets: the result of one thread, and of bad values the same error."""
+    data = random_tables(7, 9001, 200, 10, torch.float32)
+    alone = evaluate_all(*data)
+    assert same(evaluate_all(*data, threads=3), alone)
+    assert alone.count.sum() > 0
+    data[0][-1, -1] = -1
+    with pytest.raises(ValueError, match="negative"):
+        evaluate_all(*data, threads=3)
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        evaluate_all(*data, threads=0)
+
+
 def test_one_target_is_a_row_of_all():
     """`evaluate`, `evaluate_all` for one target and for every class agree with each other."""
     data = random_tables(3, 300)
@@ -280,8 +304,9 @@ def test_works_without_numba(monkeypatch):
     data = random_tables(6, 200)
     expected = one_pass(data)
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "tunebench_synapse.onepass", raising=False)
-    monkeypatch.delattr(tunebench_synapse, "onepass", raising=False)
+    for name in ("onepass", "compiling"):
+        monkeypatch.delitem(sys.modules, f"tunebench_synapse.{name}", raising=False)
+        monkeypatch.delattr(tunebench_synapse, name, raising=False)
     kernel.available.cache_clear()
     assert not kernel.available()
     assert same(one_pass(data), expected)
@@ -290,15 +315,15 @@ def test_works_without_numba(monkeypatch):
 
 def test_compiles_without_a_place_for_the_cache():
     """A function whose code numba cannot keep on disk is compiled all the same."""
-    onepass = pytest.importorskip("tunebench_synapse.onepass")
+    compiling = pytest.importorskip("tunebench_synapse.compiling")
     scope: dict = {}
     exec("def twice(x):\n    return x + x", scope)  # no source file: "no locator available"
-    assert onepass.Compiled(scope["twice"])(4) == 8
+    assert compiling.Compiled(scope["twice"])(4) == 8
 
 
 def test_compiles_when_the_cache_cannot_be_written(monkeypatch):
     """A cache folder that fails at the first call, a full disk say, costs a compilation and nothing else."""
-    onepass = pytest.importorskip("tunebench_synapse.onepass")
+    compiling = pytest.importorskip("tunebench_synapse.compiling")
 
     def njit(*, cache=False, **options):
         def decorate(function):
@@ -311,6 +336,6 @@ def test_compiles_when_the_cache_cannot_be_written(monkeypatch):
 
         return decorate
 
-    monkeypatch.setattr(onepass, "njit", njit)
-    compiled = onepass.Compiled(lambda x: x + 1)
+    monkeypatch.setattr(compiling, "njit", njit)
+    compiled = compiling.Compiled(lambda x: x + 1)
     assert [compiled(1), compiled(2)] == [2, 3]
