@@ -86,9 +86,13 @@ def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right:
     best_other, other = logits.index_fill(1, columns, -torch.inf).max(1)
     best_target, which = logits.index_select(1, columns).max(1)
     mine = columns[which]
-    was_in = (best_target > best_other) | ((best_target == best_other) & (mine < other))
-    is_target = torch.isin(labels, columns)
-    fields = (best_other.double() - best_target.double(), was_in, is_target, mine == labels, other == labels)
+    fields = (
+        best_other.double() - best_target.double(),
+        (best_target > best_other) | ((best_target == best_other) & (mine < other)),
+        torch.isin(labels, columns),
+        mine == labels,
+        other == labels,
+    )
     gap, was_in, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
     right_before = np.where(was_in, right_in, right_out)
     was_right = right_before if was_right is None else was_right
