@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer
 
 from tunebench.grid.evaluation import PROBE_ROWS, Record, finished, hosts_part, model_of
 from tunebench.grid.tasks import load_task
@@ -21,16 +23,21 @@ from tunebench.selection.tradeoff import Score
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 BATCH = 256
-ROUNDS = 150
+LEAST_ROUNDS, ROUNDS = 15, 150
 ROUND_SECONDS = 1e-4
 """Many short rounds instead of few long ones: most then fit between two interruptions by other processes."""
+WARM_UP = 10
+"""Forwards before the first round."""
+NARROW = 0.01
+"""Width of the interval of a ratio at which it is known well enough."""
 
 
-def time_cell(job: Job, record: Record) -> dict[str, Any]:
+def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
     """Tune the chosen parameters of ``record`` again, check the logits, and time the network beside its original.
 
     ``latency_us`` is the median of one forward of one sample in microseconds, ``latency_batch_us`` of a batch of 256;
-    the ratios are medians over rounds of tuned / original.
+    the ratios are medians over rounds of tuned / original. ``twin`` is the measurement of a network with the structure
+    of the same original (``like_original``): another such network is not timed again, but takes its figures.
     """
     torch.set_num_threads(1)
     with hosts_part():
@@ -42,6 +49,9 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
     if model is None:
         return {"key": job.key, "status": "mismatch", "reason": "tuned again, the network gives other logits"}
     original = copy.deepcopy(task.model)  # a copy, so that the row of `original` shows the noise of this very timing
+    like_original = structure(model) == structure(original)
+    if like_original and twin is not None:
+        return {**twin, "key": job.key}
     single, single_ratio = in_turn(model, original, task.x_valid[:1])
     batch, batch_ratio = in_turn(model, original, task.x_valid[:BATCH])
     return {
@@ -51,6 +61,7 @@ def time_cell(job: Job, record: Record) -> dict[str, Any]:
         "latency_ratio": single_ratio,
         "latency_batch_us": batch,
         "latency_batch_ratio": batch_ratio,
+        "like_original": like_original,
     }
 
 
@@ -74,16 +85,54 @@ def rebuilt(task: TuningTask, tuner: Tuner, chosen: Record) -> nn.Module:
     return finished(task, Candidate(chosen["trial"], {}, output, Score(0, 0, 0, 0), shift=chosen["shift"]))
 
 
+def structure(model: nn.Module) -> list[Any]:
+    """What a network computes, but for the values of its weights: operators, their settings, shapes, what was hooked.
+
+    Networks of one structure take the same time.
+    """
+    modules = [
+        (name, type(module), module.extra_repr(), len(module._forward_pre_hooks), len(module._forward_hooks))
+        for name, module in model.named_modules()
+    ]
+    settings = [
+        (key, value if isinstance(value, str | int | float | tuple) else type(value))
+        for module in model.modules()
+        for key, value in sorted(vars(module).items())
+    ]
+    tensors = [(name, t.shape, t.stride(), t.dtype) for name, t in model.state_dict().items()]
+    return [modules, settings, tensors]
+
+
 def in_turn(tuned: nn.Module, original: nn.Module, x: Tensor) -> tuple[float, float]:
-    """Median microseconds of ``tuned(x)``, and the median over rounds of its ratio to ``original(x)``."""
-    timers = [Timer("model(x)", globals={"model": m, "x": x}, num_threads=1) for m in (tuned, original)]
+    """Median microseconds of ``tuned(x)``, and the median over rounds of its ratio to ``original(x)``.
+
+    Rounds go on until the interval of the ratio is narrow enough.
+    """
     with torch.inference_mode():
-        seconds = timers[1].timeit(10).mean
+        seconds = [seconds_of(model, x, WARM_UP) for model in (tuned, original)][1]
         number = max(1, int(ROUND_SECONDS / seconds))
-        turns = min(ROUNDS, max(15, int(1 / (number * seconds))))  # two seconds or so, unless the network is very slow
-        rounds = []
-        for turn in range(turns):
-            order = (0, 1) if turn % 2 else (1, 0)  # who goes first takes turns too
-            times = {which: timers[which].timeit(number).mean for which in order}
-            rounds.append((times[0], times[1]))
+        turns = min(ROUNDS, max(LEAST_ROUNDS, int(1 / (number * seconds))))  # two seconds or so, unless it is very slow
+        rounds: list[tuple[float, float]] = []
+        while len(rounds) < turns and not settled([a / b for a, b in rounds]):
+            first = seconds_of(original, x, number) if len(rounds) % 2 else None  # who goes first takes turns too
+            mine = seconds_of(tuned, x, number)
+            rounds.append((mine, seconds_of(original, x, number) if first is None else first))
     return statistics.median(a for a, _ in rounds) * 1e6, statistics.median(a / b for a, b in rounds)
+
+
+def seconds_of(model: nn.Module, x: Tensor, number: int) -> float:
+    """Mean seconds of ``number`` forwards."""
+    start = timer()
+    for _ in range(number):
+        model(x)
+    return float(timer() - start) / number
+
+
+def settled(ratios: Sequence[float]) -> bool:
+    """Whether the 95 % interval of the median of ``ratios``, from their ranks alone, is as narrow as `NARROW`."""
+    count = len(ratios)
+    if count < LEAST_ROUNDS:
+        return False
+    ordered, reach = sorted(ratios), 0.98 * math.sqrt(count)
+    low, high = ordered[max(0, math.floor(count / 2 - reach))], ordered[min(count - 1, math.ceil(count / 2 + reach))]
+    return high - low <= NARROW * ordered[count // 2]

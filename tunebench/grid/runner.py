@@ -19,6 +19,7 @@ from tunebench.grid.preparation import architectures, train_originals
 from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
+from tunebench.networks.originals import OriginalKey
 from tunebench.results.cells import FAILURES, UNDONE, Cell, Job, differences
 from tunebench.results.folder import set_aside
 from tunebench.results.store import Damaged, Store
@@ -206,20 +207,30 @@ def time_cells(
     """Measure what has no latency yet, one cell after the other on an idle machine.
 
     Only the first seed of every row: latency belongs to the architecture, and a fine-tuned cell has to be tuned again.
+    Of all networks that are built like their original one is timed.
     """
     todo: deque[tuple[Job, Record]] = deque()
     for job in jobs:
-        record = good_record(job, store) if job.cell.seed == 0 else None
-        if record is not None and not timed(store, job, options):
+        if job.cell.seed == 0 and not timed(store, job, options) and (record := good_record(job, store)):
             todo.append((job, record))
     if not todo:
         return
     observer.stage("latency", len(todo))
     alone = LocalEngine(1, engine.memory)
+    twins: dict[OriginalKey, Record] = {}
+
+    def take() -> tuple[Job, Record, Record | None] | None:
+        if not todo:
+            return None
+        job, record = todo.popleft()
+        return job, record, twins.get(job.original)
+
     try:
-        for (job, _), future in in_flight(alone, time_job, lambda: todo.popleft() if todo else None, timeout):
+        for (job, *_), future in in_flight(alone, time_job, take, timeout):
             try:
                 content = future.result()
+                if content.get("like_original"):
+                    twins[job.original] = content
             except HostFault as exc:
                 observer.warn(f"{job.cell.path.with_suffix('')} is not timed: {exc}; run again")
                 continue
@@ -240,7 +251,7 @@ def good_record(job: Job, store: Store) -> Record | None:
     return record if record is not None and record["status"] == "ok" and record["key"] == job.key else None
 
 
-def time_job(work: tuple[Job, Record]) -> Record:
+def time_job(work: tuple[Job, Record, Record | None]) -> Record:
     """Worker's side of `time_cells`."""
     isolation.silence()
     return time_cell(*work)

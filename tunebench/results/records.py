@@ -100,7 +100,11 @@ OK = fields(
     history=listing(fields(trial=COUNT, params=PARAMS, score=listing(COUNT, 4))),
 )
 TIMES_OK = fields(
-    latency_us=SECONDS, latency_ratio=number(0, 1e9), latency_batch_us=SECONDS, latency_batch_ratio=number(0, 1e9)
+    {"like_original": flag},
+    latency_us=SECONDS,
+    latency_ratio=number(0, 1e9),
+    latency_batch_us=SECONDS,
+    latency_batch_ratio=number(0, 1e9),
 )
 TIMES = fields(
     key=text(re.compile("[0-9a-f]{64}")), status=one_of(*STATUSES, "mismatch")
