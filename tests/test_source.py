@@ -122,6 +122,16 @@ def test_which_names_may_lie_beside(source, names):
     assert imported_names(source) == names
 
 
+def test_a_folder_beside_gives_way_to_what_is_installed(tmp_path):
+    """A checkout of pandas beside a file is not pandas; a folder that is a package, or that nobody else has, is."""
+    for name in ("pandas/setup.py", "mine/tool.py", "click/__init__.py", "click/core.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "tuner.py").write_text("import pandas, click, mine.tool, nowhere")
+    siblings = [name for name, _ in PluginFile.read(tmp_path / "tuner.py").siblings]
+    assert siblings == ["click/__init__.py", "click/core.py", "mine/tool.py"]
+
+
 def test_what_importing_changes_is_undone(tmp_path, monkeypatch, capsys):
     """Working directory, start method, signals and torch's settings come back, and prints do not reach stdout."""
     import multiprocessing

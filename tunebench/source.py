@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -191,13 +191,20 @@ def imported_beside(source: bytes, folder: Path) -> dict[str, bytes]:
     while todo:
         for top in imported_names(todo.pop()):
             module, package = folder / f"{top}.py", folder / top
-            paths = [module] if module.is_file() else package.rglob("*.py") if package.is_dir() else []
-            for path in paths:
+            for path in [module] if module.is_file() else package.rglob("*.py") if is_package(package) else []:
                 name = path.relative_to(folder).as_posix()
                 if name not in found and "/." not in name:
                     found[name] = path.read_bytes()
                     todo.append(found[name])
     return found
+
+
+def is_package(folder: Path) -> bool:
+    """Whether a folder beside a file is what it imports; without ``__init__.py`` it gives way to what is installed."""
+    if not folder.is_dir() or (folder / "__init__.py").is_file():
+        return folder.is_dir()
+    found = PathFinder.find_spec(folder.name)
+    return found is None or found.origin is None
 
 
 def imported_names(source: bytes) -> set[str]:
@@ -231,7 +238,7 @@ def contained() -> Iterator[None]:
     Prints go to stderr. Working directory, start method of processes, handlers of SIGINT and SIGTERM, warning
     filters and torch's global settings come back; torch's generator starts from a seed inside, and goes on as before.
     """
-    here, method = os.getcwd(), multiprocessing.get_start_method(allow_none=True)
+    here, method = working_directory(), multiprocessing.get_start_method(allow_none=True)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     settings = torch_settings()
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
@@ -241,12 +248,21 @@ def contained() -> Iterator[None]:
         try:
             yield
         finally:
-            os.chdir(here)
+            if here is not None:
+                os.chdir(here)
             multiprocessing.set_start_method(method, force=True)
             with contextlib.suppress(ValueError):  # only the main thread has handlers
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
             restore_torch(settings)
+
+
+def working_directory() -> str | None:
+    """Where this process is; None where that is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def torch_settings() -> dict[str, Any]:

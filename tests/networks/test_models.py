@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from tunebench import UsageError
-from tunebench.networks.models import ModelSpec, expand_models, find_model
+from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
+from tunebench.plugins import PluginFile, load_registry
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,21 @@ def test_a_plugin_adds_a_network():
     """A ModelSpec that a plugin offers is found by its name."""
     spec = ModelSpec("linear", lambda shape, classes: nn.Linear(shape[0], classes))
     assert find_model("linear", [spec]) is spec
+
+
+def test_the_code_of_a_plugins_network_is_known(tmp_path):
+    """Its digest changes with the plugin's file; what is no network is reported, and the others are there."""
+    source = (
+        "from torch import nn\nfrom tunebench import hookimpl\nfrom tunebench.models import ModelSpec\n"
+        "def build(shape, classes):\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))\n"
+        "@hookimpl\ndef tunebench_models():\n"
+        "    return [ModelSpec('linear', build), ModelSpec('theirs', nn.Identity), 7]\n"
+    )
+    seen = []
+    for text in (source, source, source + "# edited\n"):
+        (tmp_path / "nets.py").write_text(text)
+        registry = load_registry([PluginFile.read(tmp_path / "nets.py")], entry_points=False)
+        seen.append({name: spec.code for name, spec in offered_models(registry).items()})
+        assert "returned int" in registry.problems[str(tmp_path / "nets.py")]
+    assert seen[0] == seen[1]
+    assert all(seen[1][name] != seen[2][name] for name in ("linear", "theirs"))

@@ -180,6 +180,7 @@ def describe(suite: Suite, options: RunOptions) -> str:
             f"tuners     {', '.join(plan.tuners)}",
             f"seeds      {suite.seeds}, trials {suite.trials}, budget {suite.budget:g}, protocol {suite.protocol}",
             f"originals  {len(keys)}, to train: {len(missing)} ({steps:,} steps)",
+            *(f"fails      {' '.join(place)}: {why}" for place, why in plan.unbuilt.items()),
             f"cells      {cells} or more (each target name counted once)",
             f"estimate   about {minutes:.0f} min with -j {options.jobs}; nothing was run",
         ]

@@ -53,6 +53,7 @@ def own_group() -> None:
     """Make this process the head of a group of processes: those that it starts, and that they start."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop whoever draws a bar from the background
 
 
 def end_group(head: int | None) -> None:
