@@ -36,15 +36,14 @@ def restored(record, labels, original, tuned=None):
     targets, classes = Cell(**record["cell"]).targets, record["classes"]
     tuned = original if tuned is None else tuned
     score = operating_point(labels, original, original, targets, classes)
+
+    def again(point):
+        found = original if point["fell_back"] and not point["shift"] else tuned
+        test = operating_point(labels, found, original, targets, classes)
+        return {**point, "test": test, "predictions": pack(found, original)}
+
     points = {
-        variant: {
-            budget: {
-                **point,
-                "test": operating_point(labels, tuned, original, targets, classes),
-                "predictions": pack(tuned, original),
-            }
-            for budget, point in by_budget.items()
-        }
+        variant: {budget: again(point) for budget, point in by_budget.items()}
         for variant, by_budget in record["points"].items()
     }
     return {

@@ -182,6 +182,8 @@ def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: 
                     "predictions": pack(predictions, original),
                 }
             points[variant][str(limit)] = scored[id(candidate)]
+    for limit, verdict in selection.verdicts.items():
+        points["certified"][str(limit)] = points["certified"][str(limit)] | verdict.as_dict()
     probe = forward(finished(task, selection.chosen["plain"][budget]), task.x_valid[:PROBE_ROWS])
     return {
         "original": operating_point(labels, original, original, task.targets, task.classes)

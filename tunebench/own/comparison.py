@@ -26,7 +26,8 @@ from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell
 from tunebench.results.store import Store
 from tunebench.selection.search import Selection, search
-from tunebench.selection.selector import SearchOptions, Variant
+from tunebench.selection.selector import SearchOptions
+from tunebench.selection.variants import Variant
 from tunebench.tuner import TuningTask
 
 FROZEN = ("logit-bias", "smvt-sj-exact", "last-layer", "logit-vector", "refit", "refit-sparse", "refit-all", "lift")

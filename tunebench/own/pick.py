@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from tunebench.grid.evaluation import Record
 from tunebench.own.comparison import FROZEN, TRAINING, Comparison, Wish
 from tunebench.results.predictions import unpack
-from tunebench.selection.selector import Variant
+from tunebench.selection.variants import Variant
 
 ORDER = ("original", *FROZEN, *TRAINING)
 """From the smallest change of a network to the largest."""

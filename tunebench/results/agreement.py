@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tunebench.errors import UsageError
 from tunebench.results.predictions import unpack
 from tunebench.results.shapes import Damaged
+from tunebench.selection.certificate import loss_bound, recall_bound
 
 Record = Mapping[str, Any]
 
@@ -29,8 +31,12 @@ def check_agreement(record: Record) -> None:
             check_choice(record, point, name)
             if variant == "plain":
                 check_plain(history, point, name)
+            if variant == "certified":
+                check_certificate(point, budget, name)
             if split is not None:
-                check_budget(record["original"]["valid"], point["valid"], (float(budget), split["valid"]), name)
+                check_counts(record["original"]["valid"], point["valid"], split["valid"], name)
+                if variant != "certified" and not budget.startswith("recall"):
+                    check_budget(record["original"]["valid"], point["valid"], (float(budget), split["valid"]), name)
 
 
 def check_choice(record: Record, point: Record, name: str) -> None:
@@ -54,17 +60,44 @@ def check_plain(history: list[Record], point: Record, name: str) -> None:
         require(score == history[point["trial"] - 1]["score"], f"{name}.valid is not the score of its trial")
 
 
+def check_counts(original: list[int], found: Record, samples: int, name: str) -> None:
+    """Counts on the selection split follow from the original's right samples, the second of ``original``."""
+    require(found["correct"] == original[1] - found["lost"] + found["gained"], f"{name}.valid does not add up")
+    require(found["hits"] <= found["correct"] <= samples, f"{name}.valid counts more than there are")
+
+
 def check_budget(original: list[int], found: Record, limit: tuple[float, int], name: str) -> None:
-    """Counts on the selection split follow from each other, and nothing worse than the original is chosen.
+    """Nothing worse than the original is chosen, and the budget is kept on the selection split.
 
     ``original`` are its right target samples and its right samples, ``limit`` the OA budget in points and the samples.
     """
     budget, samples = limit
     hits, correct = original
-    require(found["correct"] == correct - found["lost"] + found["gained"], f"{name}.valid does not add up")
-    require(hits <= found["hits"] <= found["correct"] <= samples, f"{name}.valid is worse than the original")
+    require(hits <= found["hits"], f"{name}.valid is worse than the original")
     allowed = math.floor(budget * samples / 100 + 1e-9)
     require(found["correct"] >= correct - allowed, f"{name}.valid exceeds its budget")
+
+
+def check_certificate(point: Record, demand: str, name: str) -> None:
+    """A certificate follows from its counts and keeps the demand; without one the original stays."""
+    promise = point.get("certificate")
+    if promise is None:
+        require(point["fell_back"] and point["shift"] == 0, f"{name} has no certificate and is not the original")
+        return
+    kind, _, floor = demand.rpartition(" ")
+    counts, confidence = (promise["samples"], promise["confidence"]), promise["confidence"]
+    try:
+        if kind == "recall":
+            bound, keeps = recall_bound(promise["hits"], *counts), promise["bound"] >= float(floor)
+        else:
+            bound, keeps = (
+                loss_bound(promise["lost"], promise["gained"], *counts),
+                promise["bound"] <= float(floor) / 100,
+            )
+    except UsageError as exc:
+        raise Damaged(f"record.{name}.certificate: {exc}") from exc
+    require(abs(bound - promise["bound"]) <= 1e-6, f"{name}.certificate does not follow from its counts")
+    require(keeps and confidence > 0.5, f"{name}.certificate does not keep what it is for")
 
 
 def require(agrees: bool, why: str) -> None:

@@ -32,7 +32,7 @@ from tunebench.results.shapes import (
     table,
     text,
 )
-from tunebench.selection.budgets import BUDGETS
+from tunebench.selection.budgets import BUDGETS, demand_of
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"(0|[1-9]\d{0,4})(\+(0|[1-9]\d{0,4}))*", re.ASCII)
@@ -51,7 +51,9 @@ METRICS: dict[str, Check] = {
     **dict.fromkeys(("fell", "worst_class"), COUNT),
 }
 COSTS = ("params", "flops", "params_paper", "params_stored", "flops_stored")
+CERTIFICATE = fields(confidence=SHARE, bound=SHARE, **dict.fromkeys(("samples", "lost", "gained", "hits"), COUNT))
 POINT = fields(
+    {"certificate": optional(CERTIFICATE), "missing": optional(COUNT)},
     trial=COUNT,
     fell_back=flag,
     params=PARAMS,
@@ -81,7 +83,12 @@ CELL = fields(dataset=text(NAME), model=text(NAME), target=target, tuner=text(SL
 ANY = fields(
     cell=CELL,
     key=text(re.compile("[0-9a-f]{64}")),
-    inputs=fields(cell=CELL, original=fields(), options=fields(budget=number(0, 100), trials=COUNT), tuner=text()),
+    inputs=fields(
+        cell=CELL,
+        original=fields(),
+        options=fields({"recall": optional(SHARE)}, budget=number(0, 100), trials=COUNT),
+        tuner=text(),
+    ),
     status=one_of(*STATUSES),
     reason=optional(text()),
     provenance=fields({"split": optional(SPLIT)}),
@@ -178,7 +185,8 @@ def check_plan(lock: Mapping[str, Any]) -> None:
 
 def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
     """`Damaged` unless every metric follows from labels and predictions, and no budget is missing."""
-    classes, budgets = record["classes"], {str(float(b)) for b in (*BUDGETS, record["inputs"]["options"]["budget"])}
+    classes, options = record["classes"], record["inputs"]["options"]
+    budgets = {str(float(b)) for b in BUDGETS} | {str(demand_of(options["budget"], r)) for r in demanded(options)}
     if any(len(row) != classes for row in record["probe"]):
         raise Damaged("record.probe has another number of classes")
     try:
@@ -200,6 +208,11 @@ def check_figures(record: Mapping[str, Any], cell: Cell) -> None:
                     seen[point["predictions"]] = point["test"]
     except ValueError as exc:
         raise Damaged(str(exc)) from exc
+
+
+def demanded(options: Mapping[str, Any]) -> tuple[float | None, ...]:
+    """The floors of TA of a record's options: None stands for its budget."""
+    return (None, options["recall"]) if options.get("recall") is not None else (None,)
 
 
 def classified(packed: str, reference: Ints, classes: int) -> Ints:

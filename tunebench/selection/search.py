@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -22,8 +22,11 @@ from torch import nn
 from tunebench.errors import InvalidOutput
 from tunebench.networks.edits import check_edit
 from tunebench.selection import tradeoff
-from tunebench.selection.selector import Candidate, SearchOptions, Selector, Variant, ray_direction
+from tunebench.selection.budgets import Demand
+from tunebench.selection.path import STARTUP, Verdict, path_of, was_touched, watched
+from tunebench.selection.selector import Candidate, SearchOptions, Selector, ray_direction
 from tunebench.selection.tradeoff import Score
+from tunebench.selection.variants import Variant
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 PAPER_SCALE = FloatDistribution(0.25, 16.0, log=True)
@@ -36,9 +39,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass
 class Selection:
-    """The best candidate for every variant and budget, and what finding them took."""
+    """The best candidate for every variant and demand, and what finding them took."""
 
-    chosen: dict[Variant, dict[float, Candidate]]
+    chosen: dict[Variant, dict[Demand, Candidate]]
+    verdicts: dict[Demand, Verdict] = field(default_factory=dict)
+    """What the certified choices, where there are any, are certified by."""
     trials: int = 0
     tune_seconds: float = 0.0
     reason: str | None = None
@@ -50,44 +55,71 @@ class Selection:
 def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
     """Run every trial of ``tuner`` on ``task``; sees nothing but the task's train and validation parts."""
     selector = Selector(task, options)
+    path = path_of(task, options)
+    everyone = [selector, path.selector] if path else [selector]
     selection = Selection(selector.chosen)
+    shown = watched(task)
     clock = Clock()
     with clock:
-        prepared = tuner.prepare(task)
+        prepared = tuner.prepare(shown)
     selection.reason = getattr(prepared, "reason", None)
     space = dict(tuner.search_space())
     scale_searched = tuner.scalable and bool(space) and options.protocol == "paper"
     rays = getattr(tuner, "rays", None)
     if not space and rays is not None:
         with clock:
-            proposals = list(rays(task, prepared))
+            proposals = list(rays(shown, prepared))
         for params, edit in proposals:
             check_edit(edit, task.classes, task.hidden_train.shape[1])
-            selector.add_ray(1, dict(params), edit)
+            considered(everyone, Draft(1, dict(params), edit), ray=True)
         selection.trials = 1
     else:
         if scale_searched:
             space["scale"] = PAPER_SCALE
+        walked = finite(space, options.trials - 1) is not None
         for trial, params, report in trials_of(space, options.trials, task.seed):
             scale = params.get("scale") if scale_searched else None
             own = {name: value for name, value in params.items() if not (scale_searched and name == "scale")}
             given = dict(own)  # a tuner may take it apart; what is kept is what was tried
             with clock:
-                output = checked(tuner.tune(task, given, prepared), task)
-            if tuner.scalable and isinstance(output, LogitEdit):
-                if scale is None:
-                    score = selector.add_ray(trial, own, output)
-                else:
-                    score = selector.add(trial, own, output.scaled(scale), scale)
-            else:
-                score = selector.add(trial, own, output, None)
+                output = checked(tuner.tune(shown, given, prepared), task)
+            ray = tuner.scalable and isinstance(output, LogitEdit) and scale is None
+            if scale is not None and isinstance(output, LogitEdit):
+                output = output.scaled(scale)
+            draft = Draft(trial, own, output, scale if isinstance(output, LogitEdit) else None)
+            blind = walked or trial <= STARTUP  # later ones follow scores on what certifies
+            score = considered(everyone if blind else [selector], draft, ray)
             report(score)
             selection.history.append({"trial": trial, "params": params, "score": list(score)})
             selection.trials = trial
     selection.tune_seconds = clock.seconds
     if tuner.scalable and rays is not None:
-        selection.regret = regret(selector, rays(task, prepared))
+        selection.regret = regret(selector, rays(shown, prepared))
+    if path:
+        selection.verdicts = path.verdicts(selector.unchanged, trusted=not was_touched(shown))
+        selection.chosen["certified"] = {demand: v.candidate for demand, v in selection.verdicts.items()}
     return selection
+
+
+class Draft(NamedTuple):
+    """One output of a tuner, before it is scored."""
+
+    trial: int
+    params: dict[str, Any]
+    output: nn.Module | LogitEdit
+    scale: float | None = None
+
+
+def considered(selectors: Sequence[Selector], draft: Draft, ray: bool) -> Score:
+    """Offer an output, or with ``ray`` every multiple of an edit, to ``selectors``; the score that the first gives."""
+    trial, params, output, scale = draft
+    scores = [
+        selector.add_ray(trial, params, output)
+        if ray and isinstance(output, LogitEdit)
+        else selector.add(trial, params, output, scale)
+        for selector in selectors
+    ]
+    return scores[0]
 
 
 def trials_of(

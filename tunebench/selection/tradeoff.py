@@ -74,6 +74,11 @@ class Margins(NamedTuple):
     change: NDArray[np.int8]
     """What each sample adds to hits, correct and lost, (3, N), when it is predicted a target."""
 
+    @property
+    def totals(self) -> int:
+        """Number of target samples."""
+        return int(np.count_nonzero(self.is_target))
+
     def moved(self, addition: Floats) -> Margins:
         """The margins with ``addition`` (N,) on the target logits; what counts as lost stays the same."""
         gap = self.gap - addition
@@ -210,6 +215,15 @@ def best_intervals(
         if ranked.max(initial=-1) >= 0:
             found.append((budget, int(at[ranked.argmax()])))
     return found
+
+
+def best_above(steps: Steps, hits: int) -> int | None:
+    """The first interval with the highest OA, then TA, of those with at least ``hits`` target samples right."""
+    at = np.flatnonzero((steps.hits >= hits) & (steps.high - steps.low > NARROW * steps.low))
+    if not len(at):
+        return None
+    rank = steps.correct[at] * (int(steps.hits.max()) + 1) + steps.hits[at]
+    return int(at[rank.argmax()])
 
 
 def best_interval(steps: Steps, samples: int, budget: float, margin: str = "none") -> int | None:
