@@ -11,7 +11,7 @@ from tunebench.boards.comparison import Row
 
 
 def advise(curves: Iterable[Row]) -> list[Row]:
-    """For every OA budget the two leaders by mean test TA gain over all blocks, plain and shifted variants together.
+    """For every OA budget the two leaders by mean test TA gain over all blocks, all variants but certified together.
 
     ``curves`` are the rows of `Leaderboard.curves`. A variant that is not complete in every block does not
     take part. ``ahead`` is the number of blocks in which the first beats the second; ``oa_loss`` and
@@ -20,6 +20,8 @@ def advise(curves: Iterable[Row]) -> list[Row]:
     by_budget: dict[float, dict[tuple[str, str], list[Row]]] = defaultdict(lambda: defaultdict(list))
     blocks = set()
     for curve in curves:
+        if curve["variant"] == "certified":  # see tunebench.boards.promises
+            continue
         by_budget[curve["budget"]][curve["tuner"], curve["variant"]].append(curve)
         blocks.add((curve["dataset"], curve["model"], curve["target"]))
     advice = []
@@ -85,4 +87,4 @@ def column(rows: Sequence[Row], name: str) -> np.ndarray[tuple[int], np.dtype[np
 def label(name: tuple[str, str]) -> str:
     """How a table names a tuner's variant."""
     tuner, variant = name
-    return tuner if variant == "plain" else f"{tuner}, shifted"
+    return tuner if variant == "plain" else f"{tuner}, {variant}"

@@ -23,7 +23,7 @@ OTHERS = "other tuners"
 
 def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
     """The data of every chart: ``block`` (its title), ``variant``, ``tuner``, ``series``, figures; gains in points."""
-    by_class, taken, history = details.of_run(board.out, board.budget)
+    by_class, taken, history = details.of_run(board.out, board.budget, board.demand)
     found = {
         "curves": with_mean(with_names(curve_rows(board), board), ["tuner", "variant", "budget"]),
         "costs": with_mean(cost_rows(board), ["tuner", "variant", "kind"]),
@@ -49,7 +49,7 @@ def curve_rows(board: Leaderboard) -> pandas.DataFrame:
     shares = ["ta_gain", "oa_loss", "over_budget"]
     if len(table):
         table[shares] *= 100
-    return table.drop(columns=["ta", "oa"], errors="ignore")
+    return table.drop(columns=["ta", "oa", "certified", "violated"], errors="ignore")
 
 
 def cost_rows(board: Leaderboard) -> pandas.DataFrame:

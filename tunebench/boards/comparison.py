@@ -14,6 +14,8 @@ from tunebench.results.predictions import predictions_of
 Row = dict[str, Any]
 Block = tuple[str, str, str]
 """Data set, model, target: what tuners are compared within."""
+RANKED = {"plain": "", "shifted": "_shifted"}
+"""Variants whose tuners are ranked and tested against each other, with the ending of their columns."""
 BLOCK = ["dataset", "model", "target_name"]
 """Columns of a board that name a block to a reader."""
 
@@ -39,7 +41,7 @@ def target_name(lock: Row, block: Block) -> str:
 def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> list[Row]:
     """Fill in intervals, ranks and tie groups of the complete rows; returns every pairwise comparison.
 
-    Plain and shifted variants are ranked separately.
+    The variants in `RANKED` are ranked separately.
     """
     pairs: list[Row] = []
     if not complete:
@@ -47,7 +49,7 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
     by_tuner = {row["tuner"]: row for row in rows}
     tuners = sorted(complete)
     targets = [int(part) for part in block[2].split("+")]
-    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
+    for variant, suffix in RANKED.items():
         correct, original, labels = correctness(tuners, complete, variant, budget)
         order = sorted(range(len(tuners)), key=lambda i: (-by_tuner[tuners[i]]["ta" + suffix], tuners[i]))
         ta = [round(by_tuner[tuners[i]]["ta" + suffix], 12) for i in order]

@@ -14,7 +14,7 @@ from tunebench.results.metrics import Floats, count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
 
 
-def of_run(out: Path, budget: float) -> tuple[list[Row], list[Row], list[Row]]:
+def of_run(out: Path, budget: float, demand: str) -> tuple[list[Row], list[Row], list[Row]]:
     """Rows for the heat map of classes, for the missed target samples and for the searches; complete tuners only."""
     changes: list[Row] = []
     missed: list[Row] = []
@@ -26,7 +26,7 @@ def of_run(out: Path, budget: float) -> tuple[list[Row], list[Row], list[Row]]:
             for variant in [
                 name for name in records[0]["points"] if all(name in record["points"] for record in records)
             ]:
-                for row in by_class(block, records, variant, str(float(budget))):
+                for row in by_class(block, records, variant, demand):
                     kept = missed if row.pop("missed") else changes
                     kept.append(named | {"variant": variant} | row)
     return changes, missed, searches

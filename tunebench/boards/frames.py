@@ -21,6 +21,8 @@ class Frames:
     out: Path
     budget: float
     """OA budget of the suite, in percentage points."""
+    demand: str
+    """The budget, or the floor of TA, that rows and predictions are of, as records name it."""
     rows: pandas.DataFrame
     """As leaderboard.csv: one row per data set, network, target and tuner."""
     curves: pandas.DataFrame
@@ -43,7 +45,7 @@ class Frames:
         for block, complete in leaderboard.complete_blocks(self.out):
             for tuner, records in complete.items():
                 for record in records:
-                    labels, original, tuned = predictions_of(record, variant, str(float(self.budget)))
+                    labels, original, tuned = predictions_of(record, variant, self.demand)
                     named = place_of(block) | {"tuner": tuner, "seed": record["cell"]["seed"]}
                     images = {"image": np.arange(len(labels)), "label": labels, "original": original, "tuned": tuned}
                     yield pandas.DataFrame(named | images)
@@ -52,10 +54,11 @@ class Frames:
 def load(out: Path) -> Frames:
     """The tables of the run folder ``out``; StoreError when there is no run in it."""
     board = leaderboard.build(out)
-    changes, _, _ = details.of_run(out, board.budget)
+    changes, _, _ = details.of_run(out, board.budget, board.demand)
     return Frames(
         out=out,
         budget=board.budget,
+        demand=board.demand,
         rows=tables.frame(board).infer_objects(),
         curves=pandas.DataFrame(board.curves),
         pairs=pandas.DataFrame(board.pairs),

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tunebench.boards.comparison import Block, Row, compare, place_of, target_name
+from tunebench.boards.promises import certified_figures, churn
 from tunebench.boards.statistics import area, rank_test
 from tunebench.naming import one_line
 from tunebench.results.cells import STATUSES, Cell
 from tunebench.results.reading import UNVERIFIED, opened, planned_blocks, read_records
-from tunebench.selection.budgets import BUDGETS
+from tunebench.selection.budgets import BUDGETS, broken, named
 
 COLUMNS = (
     "dataset", "model", "target", "tuner", "status", "seeds", "seeds_planned", "ta", "ta_low", "ta_high", "ta_gain",
@@ -23,7 +24,8 @@ COLUMNS = (
     "group", "ta_gain_low", "ta_gain_high", "f1", "oa_macro", "worst_class", "worst_recall", "fell", "over_budget",
     "fell_back", "area", "ta_shifted", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "area_shifted",
     "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
-    "latency_batch_us", "latency_batch_ratio", "reason", "target_name",
+    "latency_batch_us", "latency_batch_ratio", "reason", "target_name", "ta_gain_certified", "oa_gain_certified",
+    "over_budget_certified", "certified", "violated", "churn",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
 
@@ -45,6 +47,11 @@ class Leaderboard:
     lock: Row
     """The resolved suite."""
 
+    @property
+    def demand(self) -> str:
+        """What the rows are about, as records name it: a budget of OA or a floor of TA."""
+        return named(self.lock["suite"])
+
 
 def build(out: Path) -> Leaderboard:
     """The leaderboard of a run folder; StoreError when there is no run in it."""
@@ -52,15 +59,15 @@ def build(out: Path) -> Leaderboard:
     suite = lock["suite"]
     notes: list[str] = []
     records, times = read_records(store, lock["inputs"], notes)
-    budget = str(float(suite["budget"]))
+    demand = named(suite)
     rows, curves, pairs = [], [], []
     for block in planned_blocks(lock):
         by_tuner = tuners_of(block, lock, records)
-        mine = [row_of(block, tuner, found, suite["seeds"], budget, times) for tuner, found in by_tuner.items()]
+        mine = [row_of(block, tuner, found, suite["seeds"], demand, times) for tuner, found in by_tuner.items()]
         for row in mine:
             row["target_name"] = target_name(lock, block)
         complete = {tuner: found for tuner, found in by_tuner.items() if all_ok(found, suite["seeds"])}
-        pairs += compare(block, mine, complete, budget)
+        pairs += compare(block, mine, complete, demand)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
     notes = [one_line(note) for note in [*notes, *remarks(rows, suite)]]
@@ -108,7 +115,7 @@ def full(row: Row) -> bool:
     return bool(row["seeds"] == row["seeds_planned"])
 
 
-def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budget: str, times: dict[Cell, Row]) -> Row:
+def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, demand: str, times: dict[Cell, Row]) -> Row:
     """Means over the ok cells of one tuner; no figures unless at least one is ok."""
     row: Row = dict.fromkeys(COLUMNS)
     row |= place_of(block)
@@ -125,14 +132,19 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
     if not good:
         return row
     originals = [record["original"] for record in good]
-    for variant, suffix in (("plain", ""), ("shifted", "_shifted")):
-        points = [record["points"][variant][budget] for record in good]
+    for variant in variants_of(good):
+        suffix = suffix_of(variant)
+        points = [record["points"][variant][demand] for record in good]
         tests = [point["test"] for point in points]
-        row["ta" + suffix] = mean(test["ta"] for test in tests)
-        row["ta_gain" + suffix] = mean(gains(tests, originals, "ta"))
-        row["oa_gain" + suffix] = mean(gains(tests, originals, "oa"))
-        row["over_budget" + suffix] = mean(loss > float(budget) / 100 + 1e-12 for loss in losses(tests, originals))
-        row["area" + suffix] = area_of(good, variant)
+        lost, recalls = losses(tests, originals), [test["ta"] for test in tests]
+        figures = {
+            "ta": mean(recalls),
+            "ta_gain": mean(gains(tests, originals, "ta")),
+            "oa_gain": mean(gains(tests, originals, "oa")),
+            "over_budget": mean(broken(loss, recall, demand) for loss, recall in zip(lost, recalls, strict=True)),
+            "area": area_of(good, variant),
+        }
+        row |= {name + suffix: value for name, value in figures.items() if name + suffix in COLUMNS}
         if variant == "plain":
             for name in ("oa", "dot_rv", "precision", "f1", "oa_macro", "worst_recall", "fell"):
                 row[name] = mean(test[name] for test in tests)
@@ -140,6 +152,7 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
             row["fell_back"] = mean(point["fell_back"] for point in points)
             for name in ("params", "flops", "params_paper", "params_stored", "flops_stored"):
                 row[name] = mean(point["cost"][name] for point in points)
+    row |= certified_figures(good, demand) | {"churn": churn(good, demand)}
     regrets = [record["regret"] for record in good if record["regret"] is not None]
     row["search_regret"] = mean(regrets) if regrets else None
     row["tune_seconds"] = mean(record["tune_seconds"] for record in good)
@@ -147,6 +160,16 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, budge
     for name in ("latency_us", "latency_ratio", "latency_batch_us", "latency_batch_ratio"):
         row[name] = float(np.median([m[name] for m in measured])) if measured else None
     return row
+
+
+def variants_of(records: Sequence[Row]) -> list[str]:
+    """The variants that all records have, in their order."""
+    return [variant for variant in records[0]["points"] if all(variant in record["points"] for record in records)]
+
+
+def suffix_of(variant: str) -> str:
+    """What the columns of a variant end in."""
+    return "" if variant == "plain" else f"_{variant}"
 
 
 def last_line(text: str) -> str:
@@ -183,23 +206,24 @@ def curves_of(block: Block, tuner: str, records: Sequence[Row]) -> list[Row]:
     """The trade-off curve of one tuner: per variant and OA budget, mean test gains and realised losses."""
     originals = [record["original"] for record in records]
     curve = []
-    for variant in ("plain", "shifted"):
+    for variant in variants_of(records):
         for budget in BUDGETS:
             tests = [record["points"][variant][str(budget)]["test"] for record in records]
             lost = losses(tests, originals)
-            curve.append(
-                place_of(block)
-                | {
-                    "tuner": tuner,
-                    "variant": variant,
-                    "budget": budget,
-                    "ta": mean(test["ta"] for test in tests),
-                    "ta_gain": mean(gains(tests, originals, "ta")),
-                    "oa": mean(test["oa"] for test in tests),
-                    "oa_loss": mean(lost),
-                    "over_budget": mean(loss > budget / 100 + 1e-12 for loss in lost),
-                }
-            )
+            exceeded = [broken(loss, test["ta"], str(budget)) for loss, test in zip(lost, tests, strict=True)]
+            point = {
+                "tuner": tuner,
+                "variant": variant,
+                "budget": budget,
+                "ta": mean(test["ta"] for test in tests),
+                "ta_gain": mean(gains(tests, originals, "ta")),
+                "oa": mean(test["oa"] for test in tests),
+                "oa_loss": mean(lost),
+                "over_budget": mean(exceeded),
+            }
+            if variant == "certified":
+                point |= {"violated": None} | certified_figures(records, str(budget))
+            curve.append(place_of(block) | point)
     return curve
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import itertools
 import json
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
-from tunebench.boards.advice import advise, summarise
 from tunebench.boards.comparison import BLOCK, Row, title
+from tunebench.boards.formats import align, escape_markdown, formatted
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
+from tunebench.boards.overall import opening
 from tunebench.glossary import column, legend
 from tunebench.naming import one_line
 from tunebench.results.store import write_text
@@ -31,8 +31,9 @@ FILES = {"csv": "leaderboard.csv", "json": "leaderboard.json", "markdown": "lead
 """What a run folder holds for readers, by format."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What the texts begin with that spreadsheets compute."""
-SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group", "ta_gain_shifted")
-CERTIFIED = ("ta_gain_certified",)
+SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group")
+"""Columns of the terminal table, before the gain of certified, or where there is none, of shifted."""
+PROMISED = ("ta_gain_certified", "oa_gain_certified", "certified", "churn")
 LATEX = ("tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted")
 LONG = (
     "rank", "tuner", "ta", "interval", "ta_gain", "oa", "oa_gain", "over_budget", "group", "area", "ta_gain_shifted",
@@ -102,13 +103,14 @@ def as_json(board: Leaderboard) -> str:
 
 def as_table(board: Leaderboard) -> str:
     """Short tables for an 80-column terminal, one per data set, model and target, then what failed and why."""
-    certified = any(row.get("ta_gain_certified") is not None for row in board.rows)
+    promised = any(row.get("ta_gain_certified") is not None for row in board.rows)
+    last = "ta_gain_certified" if promised else "ta_gain_shifted"
     zeros = originals(board.rows)
 
     def framed(name: str, table: str) -> str:
         return f"{one_line(name)}{one_line(zeros.get(name, ''))}\n\n{table}\n"
 
-    body = sections(board, SHORT + CERTIFIED * certified, "simple", framed, one_line)
+    body = sections(board, (*SHORT, last), "simple", framed, one_line)
     failed = [f"{row['tuner']}: {row['status']}: {row['reason']}" for row in board.rows if row["reason"]]
     words = (
         f"TA: recall of the target class. OA: accuracy over all. OA budget: {board.budget:g} points. More: "
@@ -128,60 +130,19 @@ def originals(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def summary_table(board: Leaderboard) -> str:
-    """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
-    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
-               "rank_shifted", "tune_seconds"]  # fmt: skip
-    rows = summarise(board.rows)
-    if not rows:
-        return ""
-    ranks = {"rank": "mean rank", "rank_shifted": "shifted rank"}
-
-    def cell(name: str, value: Any) -> str:
-        return f"{value:.1f}" if name in ranks and value is not None else formatted(name, value, escape_markdown)
-
-    lines = [[cell(name, row[name]) for name in columns] for row in rows]
-    headers = [ranks.get(name, column(name).heading) for name in columns]
-    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align(columns)))
-
-
-def advice_table(board: Leaderboard) -> str:
-    """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
-    advice = advise(board.curves)
-    if not advice:
-        return ""
-    lines = [
-        [
-            f"{a['budget']:g}",
-            escape_markdown(a["first"]),
-            points(a["ta_gain"]),
-            points(-a["oa_loss"]),
-            f"{100 * a['over_budget']:.0f} %",
-            escape_markdown(a["second"]),
-            points(-a["behind"]),
-            f"{a['ahead']} of {a['blocks']}",
-        ]
-        for a in advice
-    ]
-    headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
-    sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
-    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides))
-
-
 def as_markdown(board: Leaderboard) -> str:
     """Full tables with a legend."""
 
     def framed(name: str, table: str) -> str:
         return f"## {escape_markdown(name)}\n\n{table}\n"
 
-    body = sections(board, LONG, "github", framed, escape_markdown)
+    promised = any(row["certified"] is not None for row in board.rows)
+    columns = LONG + PROMISED * promised
+    body = sections(board, columns, "github", framed, escape_markdown)
     notes = "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
-    summary, advice = summary_table(board), advice_table(board)
-    pick = f"## Means over all blocks\n\n{summary}\n\n" if summary else ""
-    pick += f"## Which to pick\n\nMeans over all blocks, points.\n\n{advice}\n\n" if advice else ""
-    words = "\n".join(f"- {line}" for line in explained(LONG))
+    words = "\n".join(f"- {line}" for line in explained(columns))
     head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
-    return f"{head}\n\n{pick}{body}{notes}\n## Columns\n\n{words}\n"
+    return f"{head}\n\n{opening(board)}{body}{notes}\n## Columns\n\n{words}\n"
 
 
 def as_latex(board: Leaderboard) -> str:
@@ -223,11 +184,6 @@ def explained(columns: Sequence[str]) -> list[str]:
     return [f"{heading}: {text}" for heading, text in legend(columns)]
 
 
-def align(columns: Sequence[str]) -> list[str]:
-    """Names to the left, figures to the right."""
-    return ["left" if name in ("tuner", "group") else "right" for name in columns]
-
-
 def shown(row: Row, name: str, escape: Callable[[str], str]) -> str:
     """One value as a reader wants it: accuracies in per cent, gains in signed points."""
     if name == "interval":
@@ -236,22 +192,6 @@ def shown(row: Row, name: str, escape: Callable[[str], str]) -> str:
     if name == "rank" and row[name] is None:
         return escape(row["status"])
     return formatted(name, row[name], escape)
-
-
-def formatted(name: str, value: Any, escape: Callable[[str], str]) -> str:
-    """A value of column ``name``; empty where there is none."""
-    return "" if value is None else escape(column(name).shown(value))
-
-
-def points(value: float) -> str:
-    """A signed fraction in percentage points."""
-    return f"{100 * value:+.2f}"
-
-
-def escape_markdown(text: str) -> str:
-    """``text`` without any sign that Markdown or embedded HTML would act on."""
-    text = html.escape(one_line(text), quote=False)
-    return "".join(f"\\{sign}" if sign in "\\`*_[]|#" else sign for sign in text)
 
 
 def escape_latex(text: str) -> str:

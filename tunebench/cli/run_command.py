@@ -28,6 +28,10 @@ from tunebench.cli.output import say
 @click.option(
     "--budget", type=float, metavar="PP", help="OA that may be lost on validation, in points, such as 0.5.  [0.2]"
 )
+@click.option(
+    "--recall", type=float, metavar="SHARE", help="Instead: the least TA, such as 0.95, at the least OA loss."
+)
+@click.option("--confidence", type=float, metavar="SHARE", help="Of certificates, such as 0.95.  [0.9]")
 @click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
 @click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
 @click.option("--recipe", help="How originals are trained: paper, converged or quick.")
@@ -66,6 +70,8 @@ def command(suite: Path | None, **flags: Any) -> int:
         "seeds",
         "trials",
         "budget",
+        "recall",
+        "confidence",
         "margin",
         "protocol",
         "recipe",

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from tunebench.boards.tables import escape_markdown
+from tunebench.boards.formats import escape_markdown
 from tunebench.gate.comparison import INCOMPLETE, REGRESSION, Change, Verdict
 from tunebench.naming import one_line
 

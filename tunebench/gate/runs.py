@@ -11,6 +11,7 @@ from tunebench.errors import UsageError
 from tunebench.results.cells import Cell, differences
 from tunebench.results.reading import planned_blocks, read_records
 from tunebench.results.store import Store
+from tunebench.selection.budgets import named
 
 Row = dict[str, Any]
 Place = tuple[str, str, str, str]
@@ -43,7 +44,7 @@ def read_run(out: Path) -> Run | None:
         return None
     notes: list[str] = []
     records, times = read_records(store, lock["inputs"], notes)
-    budget = str(float(lock["suite"]["budget"]))
+    budget = named(lock["suite"])
     run = Run(lock, {}, set(), {}, notes)
     for block in planned_blocks(lock):
         for tuner in lock["tuners"]:

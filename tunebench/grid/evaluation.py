@@ -32,6 +32,7 @@ from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
+from tunebench.selection.budgets import Demand
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import Candidate, SearchOptions
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
@@ -153,7 +154,7 @@ def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Call
     return {
         "status": "ok",
         "reason": None if selection.reason is None else printable(str(selection.reason)),
-        **final_scores(task, selection, samples, options.budget),
+        **final_scores(task, selection, samples, options.demand),
         "selected_on": "test" if options.protocol == "paper" else "validation",
         "trials": selection.trials,
         "regret": selection.regret,
@@ -162,7 +163,7 @@ def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Call
     }
 
 
-def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: float) -> Record:
+def final_scores(task: TuningTask, selection: Selection, test: Samples, demand: Demand) -> Record:
     """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
     seen = activations(task.model, test.x, max_hidden=task.max_hidden)
     labels = test.y.cpu().numpy()
@@ -184,7 +185,7 @@ def final_scores(task: TuningTask, selection: Selection, test: Samples, budget: 
             points[variant][str(limit)] = scored[id(candidate)]
     for limit, verdict in selection.verdicts.items():
         points["certified"][str(limit)] = points["certified"][str(limit)] | verdict.as_dict()
-    probe = forward(finished(task, selection.chosen["plain"][budget]), task.x_valid[:PROBE_ROWS])
+    probe = forward(finished(task, selection.chosen["plain"][demand]), task.x_valid[:PROBE_ROWS])
     return {
         "original": operating_point(labels, original, original, task.targets, task.classes)
         | {"valid": list(task_score(task))},

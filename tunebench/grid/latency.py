@@ -17,6 +17,7 @@ from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
 from tunebench.plugins import load_registry
 from tunebench.results.cells import Job
+from tunebench.selection.budgets import Demand
 from tunebench.selection.search import checked
 from tunebench.selection.selector import Candidate
 from tunebench.selection.tradeoff import Score
@@ -45,7 +46,7 @@ def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
         spec, device = model_of(registry, job), torch.device(job.device)
         task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
         tuner = registry.tuner(job.cell.tuner)
-    model = tuned_again(task, tuner, record, job.options.budget)
+    model = tuned_again(task, tuner, record, job.options.demand)
     if model is None:
         return {"key": job.key, "status": "mismatch", "reason": "tuned again, the network gives other logits"}
     original = copy.deepcopy(task.model)  # a copy, so that the row of `original` shows the noise of this very timing
@@ -65,10 +66,10 @@ def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
     }
 
 
-def tuned_again(task: TuningTask, tuner: Tuner, record: Record, budget: float) -> nn.Module | None:
+def tuned_again(task: TuningTask, tuner: Tuner, record: Record, demand: Demand) -> nn.Module | None:
     """The network of the chosen parameters of ``record``; None where it gives other logits than it gave then."""
     torch.manual_seed(task.seed)
-    model = rebuilt(task, tuner, record["points"]["plain"][str(budget)])
+    model = rebuilt(task, tuner, record["points"]["plain"][str(demand)])
     probe = torch.tensor(record["probe"], dtype=torch.float64)
     seen = forward(model, task.x_valid[:PROBE_ROWS]).double().cpu()
     return model if torch.allclose(seen, probe, rtol=1e-3, atol=1e-3) else None

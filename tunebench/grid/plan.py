@@ -74,7 +74,7 @@ class Plan:
     def options(self) -> SearchOptions:
         """What each search may spend."""
         suite = self.suite
-        return SearchOptions(suite.trials, suite.budget, suite.margin, suite.protocol)
+        return SearchOptions(suite.trials, suite.budget, suite.margin, suite.protocol, suite.confidence, suite.recall)
 
     def originals(self) -> Iterator[OriginalKey]:
         """The keys of all originals."""

@@ -37,6 +37,10 @@ class Suite:
     trials: int = 30
     budget: float = 0.2
     """Percentage points of OA on the selection split."""
+    recall: float | None = None
+    """The least TA, a fraction, that the tables ask for instead of a budget."""
+    confidence: float = 0.9
+    """Of the certified variant."""
     protocol: str = "holdout"
     recipe: str | None = None
     margin: str = "none"
@@ -49,6 +53,8 @@ class Suite:
         check(self)
 
 
+TYPES = {"seeds": int, "trials": int, "budget": float, "recall": float, "confidence": float, "max_hidden": int}
+"""Of keys that are no text."""
 LISTS = frozenset({"datasets", "models", "tuners", "targets"})
 
 
@@ -100,7 +106,7 @@ def parse_suite(text: str, source: str) -> Suite:
                 raise UsageError(f"{source}: {key} has to be a list of names")
             values[key] = tuple(str(item) for item in value)
             continue
-        expected = {"seeds": int, "trials": int, "budget": float, "max_hidden": int}.get(key, str)
+        expected = TYPES.get(key, str)
         if expected is float and type(value) is int:
             value = float(value)
         if type(value) is not expected:
@@ -123,6 +129,10 @@ def check(suite: Suite) -> None:
         raise UsageError(f"trials is {suite.trials}; give at least 2 (trial 0 is the unchanged original)")
     if not 0 <= suite.budget <= 100:
         raise UsageError(f"budget is {suite.budget}; give percentage points of OA between 0 and 100")
+    if suite.recall is not None and not 0 < suite.recall < 1:
+        raise UsageError(f"recall is {suite.recall}; give the least TA as a share between 0 and 1, such as 0.95")
+    if not 0.5 < suite.confidence < 1:
+        raise UsageError(f"confidence is {suite.confidence}; give a share above 0.5 and below 1, such as 0.9")
     for kind, value, known in (
         ("protocol", suite.protocol, (*PROTOCOLS, OWN)),
         ("recipe", suite.recipe, (None, *RECIPES)),

@@ -76,6 +76,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
         targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
+        confidence=wish.confidence,
     )  # fmt: skip
     check_protocol(Store(options.out), suite, observer)
     plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
@@ -100,7 +101,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
 def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Comparison:
     """The same in this process, without files: for a call from Python."""
     registry = load_registry()
-    options = SearchOptions(wish.trials, wish.budget, protocol=OWN)
+    options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=wish.confidence)
     records: dict[str, Record] = {}
     found: dict[str, Selection] = {}
     for name in sorted(chosen_tuners(registry, wish, False), key=lambda name: (name != "original", name)):

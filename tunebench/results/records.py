@@ -38,6 +38,8 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"(0|[1-9]\d{0,4})(\+(0|[1-9]\d{0,4}))*", re.ASCII)
 CLOSE = 1e-9
 """Metrics in a file and those that its own predictions give may differ by this much."""
+RULES = ("trials", "budget", "margin", "protocol", "confidence", "recall")
+"""Keys of a suite that its cells are computed by."""
 MOST_CELLS = 100_000
 """Cells that one run can have: data sets x models x targets x tuners x seeds."""
 
@@ -119,6 +121,7 @@ TIMES = fields(
 LOCK = fields(
     {"class_names": table(NAME, listing(text(NAME)))},
     suite=fields(
+        {"recall": optional(SHARE), "confidence": SHARE},
         seeds=integer(1, 10**4),
         trials=integer(2, 10**6),
         budget=number(0, 100),
@@ -171,7 +174,7 @@ def check_plan(lock: Mapping[str, Any]) -> None:
     if cells > MOST_CELLS:
         raise Damaged(f"lock has {cells:,} cells, more than {MOST_CELLS:,}")
     options = inputs["rest"].get("options", {})
-    rules = {name: suite[name] for name in ("trials", "budget", "margin", "protocol") if name in suite}
+    rules = {name: suite[name] for name in RULES if name in suite}
     if places and not (isinstance(options, dict) and rules.items() <= options.items()):
         raise Damaged("lock.suite has other rules than its cells were computed by")
     for place in places:

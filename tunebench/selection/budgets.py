@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 BUDGETS = (0.0, 0.1, 0.2, 0.5, 1.0)
 """The OA budgets that every trade-off curve is read at, in percentage points of OA on the selection split."""
@@ -30,3 +32,14 @@ Demand = float | Floor
 def demand_of(budget: float, recall: float | None) -> Demand:
     """What a suite's tables are about: the floor where one is asked for, else the budget."""
     return float(budget) if recall is None else Floor(recall)
+
+
+def named(suite: Mapping[str, Any]) -> str:
+    """The name in records of what a resolved suite's tables are about; old suites know budgets alone."""
+    return str(demand_of(suite["budget"], suite.get("recall")))
+
+
+def broken(loss: float, recall: float, demand: str) -> bool:
+    """Whether a realised loss of OA exceeds the budget named, or a realised TA misses the floor; fractions."""
+    kind, _, limit = demand.rpartition(" ")
+    return recall < float(limit) - 1e-12 if kind == "recall" else loss > float(limit) / 100 + 1e-12

@@ -58,6 +58,13 @@ def loss_bound(lost: int, gained: int, samples: int, confidence: float) -> float
     return float(brentq(here, 0.0, 1.0, xtol=1e-12)) if here(1.0) > 0 else 1.0
 
 
+def exceeds(lost: int, gained: int, samples: int, budget: float, confidence: float) -> bool:
+    """Whether the loss of OA is above ``budget`` with ``confidence``: the same test with the networks exchanged."""
+    check_counts(lost, gained, samples)
+    check_share("budget", budget)
+    return bool(spare(gained, lost, samples, -budget, quantile(confidence)) >= 0)
+
+
 def spare(lost: Any, gained: Any, samples: Any, budget: Any, z: float) -> Any:
     """By how many samples the test is passed, negative where it is not; elementwise over arrays of one shape."""
     changed = lost + gained

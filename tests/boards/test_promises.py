@@ -1,0 +1,85 @@
+"""Certificates on a board, from hand-made records, and a floor of TA through a whole run."""
+
+import numpy as np
+import pytest
+
+from tunebench.boards.leaderboard import build
+from tunebench.boards.promises import certified_figures, churn, promises
+from tunebench.results.predictions import pack
+from tunebench.results.store import Store
+
+N = 10_000
+PROMISE = {"confidence": 0.9, "bound": 0.004, "samples": 7500, "lost": 9, "gained": 3, "hits": 700}
+
+
+def record(lost, promise=PROMISE):
+    """A network that loses ``lost`` of 10,000 test samples and changes as many wrong ones for other wrong ones."""
+    labels = np.zeros(N, dtype=int)
+    original = labels.copy()
+    original[:500] = 1
+    tuned = original.copy()
+    tuned[500 : 500 + lost] = 2
+    tuned[:lost] = 2
+    point = {"certificate": promise, "predictions": pack(tuned, original)}
+    points = {variant: {"0.5": point} for variant in ("plain", "certified")}
+    return {"labels": pack(labels, labels), "predictions": pack(original, labels), "points": points}
+
+
+def test_a_certificate_is_refuted_beyond_doubt_only():
+    """60 lost of 10,000 exceed half a point by chance, 100 do not; records without a certificate do not count."""
+    assert certified_figures([record(60), record(0)], "0.5") == {"certified": 1.0, "violated": 0.0}
+    assert certified_figures([record(100), record(0), record(200, None)], "0.5") == {
+        "certified": pytest.approx(2 / 3),
+        "violated": 0.5,
+    }
+    assert certified_figures([record(200, None)], "0.5") == {"certified": 0.0}
+
+
+def test_boards_from_before_have_none():
+    """A record without the variant gives no figure."""
+    old = record(60)
+    del old["points"]["certified"]
+    assert certified_figures([record(60), old], "0.5") == {}
+
+
+def test_churn_counts_every_change():
+    """Changes that cost or gain nothing count too."""
+    assert churn([record(60), record(0)], "0.5") == pytest.approx(60 / N)
+
+
+def curve(tuner, variant, gain, **more):
+    """A row of curves."""
+    place = {"dataset": "d", "model": "m", "target": "1", "budget": 0.5, "oa_loss": 0.001, "over_budget": 0.0}
+    return place | {"tuner": tuner, "variant": variant, "ta_gain": gain} | more
+
+
+def test_the_best_promise_is_the_highest_certified_gain():
+    """A larger plain gain does not help; where nothing is certified there is no tuner."""
+    sure, bold = {"certified": 1.0, "violated": 0.0}, {"certified": 0.5, "violated": None}
+    curves = [
+        curve("sure", "plain", 0.04), curve("sure", "certified", 0.03, **sure),
+        curve("bold", "plain", 0.09), curve("bold", "certified", 0.01, **bold),
+    ]  # fmt: skip
+    (line,) = promises(curves)
+    assert (line["tuner"], line["ta_gain"], line["plain_gain"], line["certified"]) == ("sure", 0.03, 0.04, 1.0)
+    nothing = [c | {"certified": 0.0, "violated": None} for c in curves]
+    assert promises(nothing)[0]["tuner"] == "none"
+    assert promises([c for c in curves if c["variant"] == "plain"]) == []
+
+
+def test_a_run_with_a_floor(tunebench, tmp_path):
+    """--recall: rows are at the floor, the budgets' curves stay, and a floor outside (0, 1) is refused."""
+    out = tmp_path / "run"
+    flags = ("-d", "digits", "-m", "model1", "-t", "logit-bias", "--seeds", "1", "--trials", "2", "-q", "-j", "1")
+    done = tunebench("run", *flags, "--recall", "0.9", "--confidence", "0.8", "-o", out)
+    assert done.code == 0, done.err
+    store = Store(out)
+    ((cell, _),) = store.cells()
+    points = store.get("cells", cell)["points"]
+    assert set(points) == {"plain", "shifted", "certified"}
+    (row,) = build(out).rows
+    assert row["ta"] == points["plain"]["recall 0.9"]["test"]["ta"]
+    assert row["over_budget"] == float(row["ta"] < 0.9)
+    assert row["certified"] == float(points["certified"]["recall 0.9"]["certificate"] is not None)
+    assert {c["budget"] for c in build(out).curves} == {0.0, 0.1, 0.2, 0.5, 1.0}
+    assert "recall is 1.5" in tunebench("run", *flags, "--recall", "1.5", "-o", tmp_path / "no").err

@@ -1,0 +1,102 @@
+"""Markdown tables over all blocks of a board: means, which tuner to pick, what can be promised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabulate
+
+from tunebench.boards.advice import advise, summarise
+from tunebench.boards.formats import align, escape_markdown, formatted, points
+from tunebench.boards.leaderboard import Leaderboard
+from tunebench.boards.promises import promises
+from tunebench.glossary import column
+
+PROMISE = (
+    "OA falls by at most the budget, with {:.0%} confidence for each network: the tuner with the highest mean TA gain "
+    "of what is certified, the original where nothing is. Means over all blocks, on test; `over budget` counts "
+    "networks whose OA on test fell by more, `refuted` those with a certificate of which test shows it beyond doubt. "
+    "The last column is the same tuner's plain TA gain, of which nothing is promised."
+)
+
+
+def opening(board: Leaderboard) -> str:
+    """All of them with their headings; empty where there are none."""
+    confidence = board.lock["suite"].get("confidence", 0.9)
+    sections = (
+        ("Means over all blocks", "", summary_table(board)),
+        ("Which to pick", "Means over all blocks, points.", advice_table(board)),
+        ("What you can promise", PROMISE.format(confidence), promise_table(board)),
+    )
+    return "".join(
+        f"## {title}\n\n{words}" + "\n\n" * bool(words) + f"{table}\n\n" for title, words, table in sections if table
+    )
+
+
+def summary_table(board: Leaderboard) -> str:
+    """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
+    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
+               "rank_shifted", "tune_seconds"]  # fmt: skip
+    rows = summarise(board.rows)
+    if not rows:
+        return ""
+    ranks = {"rank": "mean rank", "rank_shifted": "shifted rank"}
+
+    def cell(name: str, value: Any) -> str:
+        return f"{value:.1f}" if name in ranks and value is not None else formatted(name, value, escape_markdown)
+
+    lines = [[cell(name, row[name]) for name in columns] for row in rows]
+    headers = [ranks.get(name, column(name).heading) for name in columns]
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align(columns)))
+
+
+def advice_table(board: Leaderboard) -> str:
+    """Which tuner to pick at which budget; empty for fewer than two complete tuners."""
+    advice = advise(board.curves)
+    if not advice:
+        return ""
+    lines = [
+        [
+            f"{a['budget']:g}",
+            escape_markdown(a["first"]),
+            points(a["ta_gain"]),
+            points(-a["oa_loss"]),
+            f"{100 * a['over_budget']:.0f} %",
+            escape_markdown(a["second"]),
+            points(-a["behind"]),
+            f"{a['ahead']} of {a['blocks']}",
+        ]
+        for a in advice
+    ]
+    headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
+    sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides))
+
+
+def promise_table(board: Leaderboard) -> str:
+    """What can be promised at which budget; empty for a board without certificates."""
+    found = promises(board.curves)
+    lines = [
+        [
+            f"{line['budget']:g}",
+            escape_markdown(line["tuner"]),
+            points(line["ta_gain"]),
+            points(line["oa_gain"]),
+            *(column(name).shown(line[name]) for name in ("certified", "over_budget", "violated")),
+            points(line["plain_gain"]),
+        ]
+        for line in found
+    ]
+    headers = [
+        "OA budget",
+        "tuner",
+        "certified TA gain",
+        "OA gain",
+        "certified in",
+        "over budget",
+        "refuted",
+        "TA gain",
+    ]
+    sides = ["right" if "gain" in name else "left" for name in headers]
+    table = tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides)
+    return str(table) if lines else ""
