@@ -28,7 +28,7 @@ datasets
 plugins
 hookspecs
 glossary
-source tuner naming
+console source tuner naming
 errors
 """
 """Wings and the rooms of the face, top floor first: each imports only from lines below its own."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunebench import UsageError
-from tunebench.naming import name_of, one_line, path_part, printable, seed_of, spelt_out, unknown_name
+from tunebench.naming import cut, name_of, one_line, path_part, printable, seed_of, spelt_out, unknown_name
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in (".", "..")))
@@ -92,3 +92,13 @@ def test_a_glob_without_a_match():
     """It is an error, as it can mean nothing else."""
     with pytest.raises(UsageError, match=r"c\*"):
         spelt_out(["a", "c*"], ["a"], lambda pattern: UsageError(pattern))
+
+
+@pytest.mark.parametrize("length", [10, 299, 300, 301, 10_000])
+def test_long_texts_keep_head_and_tail(length):
+    """Never longer than asked, and both ends are there."""
+    text = "HEAD" + "x" * (length - 8) + "TAIL"
+    found = cut(text, 300)
+    assert len(found) == min(length, 300)
+    assert found.startswith("HEAD")
+    assert found.endswith("TAIL")

@@ -27,5 +27,17 @@ class StoreError(TunebenchError):
     """The output folder or the cache cannot be read or written."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody has interrupted us: the key was pressed. What a library raises is a plain KeyboardInterrupt."""
+
+
+class Terminated(BaseException):
+    """We were asked to end."""
+
+
+ENDED = (Interrupted, Terminated)
+"""What no handler of other people's errors may take for one of them."""
+
+
 class HostFault(TunebenchError):
     """A machine could not do its part of a cell, its cache was cleared, say: never a result of the tuner's."""

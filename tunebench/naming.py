@@ -32,6 +32,13 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters: a long one keeps its head and its tail."""
+    gap = " ... "
+    head = (width - len(gap)) // 2
+    return text if len(text) <= width else text[:head] + gap + text[len(text) - (width - len(gap) - head) :]
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the nearest ones that do."""
     choices = sorted(set(known))

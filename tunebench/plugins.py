@@ -8,7 +8,6 @@ import inspect
 import os
 import re
 import sys
-import textwrap
 import types
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ from typing import Any
 import pluggy
 
 from tunebench import hookspecs
-from tunebench.errors import PluginError, UsageError
-from tunebench.naming import match_names, unknown_name
+from tunebench.errors import ENDED, PluginError, UsageError
+from tunebench.naming import cut, match_names, unknown_name
 from tunebench.source import Loader, contained, imported_beside
 from tunebench.source import PluginFile as PluginFile
 from tunebench.tuner import Tuner
@@ -58,7 +57,9 @@ class Registry:
             try:
                 with contained():
                     found += [(impl.plugin_name, item) for item in impl.function()]
-            except (Exception, SystemExit) as exc:
+            except ENDED:
+                raise
+            except BaseException as exc:
                 self.report(impl.plugin_name, f"{hook}() failed: {one_line(exc)}")
         return found
 
@@ -203,7 +204,9 @@ def register(manager: pluggy.PluginManager, name: str, load: Callable[[], Any]) 
             adopt_tuners(plugin)
         manager.register(plugin, name)
         manager.check_pending()
-    except (Exception, SystemExit) as exc:
+    except ENDED:
+        raise
+    except BaseException as exc:
         if manager.has_plugin(name):
             manager.unregister(name=name)
         return one_line(exc)
@@ -240,7 +243,9 @@ def made(cls: type[Tuner]) -> Tuner | Refused:
         return Refused(cls.name, f"{cls.__name__} is abstract, it does not define {missing}", quiet=True)
     try:
         return cls()
-    except (Exception, SystemExit) as exc:
+    except ENDED:
+        raise
+    except BaseException as exc:
         return Refused(cls.name, f"{cls.__name__}() failed: {one_line(exc)}")
 
 
@@ -286,4 +291,4 @@ def code_digest(module: types.ModuleType) -> str:
 
 def one_line(exc: BaseException) -> str:
     """An exception as one line of bounded length: its type and its text."""
-    return textwrap.shorten(f"{type(exc).__name__}: {exc}".rstrip(": "), width=300, placeholder=" ...")
+    return cut(" ".join(f"{type(exc).__name__}: {exc}".rstrip(": ").split()), 300)

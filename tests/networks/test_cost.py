@@ -177,3 +177,13 @@ def test_ptflops_agrees_on_a_convolutional_network():
         backend_specific_config={"count_functional": False},
     )  # fmt: skip
     assert found == (count_flops(model, X), count_params(model))
+
+
+@pytest.mark.parametrize(
+    "compiled", [torch.jit.script, lambda model: torch.jit.trace(model, X)], ids=["script", "trace"]
+)
+def test_a_scripted_network_is_counted_densely(compiled):
+    """Its calls cannot be seen one by one: products as torch counts them, parameters as ever, never nothing."""
+    found = cost_of_module(compiled(build()), X)
+    assert found.params == 85_614
+    assert found.flops == 784 * 100 + 100 * 64 + 64 * 10

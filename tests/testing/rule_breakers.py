@@ -160,3 +160,22 @@ class CountsPreparations(Sound):
 
     def tune(self, task, params, prepared):
         return LogitEdit.of_target(task, bias=2.0 + prepared)
+
+
+class Scripted(SoundNetwork):
+    """Sound: what it returns is scripted."""
+
+    def tune(self, task, params, prepared):
+        return torch.jit.script(super().tune(task, params, prepared).eval())
+
+
+class Traced(SoundNetwork):
+    """Sound: what it returns is traced."""
+
+    def tune(self, task, params, prepared):
+        return torch.jit.trace(super().tune(task, params, prepared).eval(), task.x_valid[:2])
+
+
+class Frozen(Scripted):
+    def tune(self, task, params, prepared):
+        return torch.jit.freeze(super().tune(task, params, prepared))

@@ -34,6 +34,7 @@ BROKEN = [
     ("output", broken.DoublePrecision),
     ("output", broken.Raises),
     ("output", broken.SkipsEverything),
+    ("output", rules.Frozen),
     ("device", broken.DropsAClass),
     ("device", broken.ElsewhereOnMeta),
     ("search-space", broken.ListSpace),
@@ -91,9 +92,11 @@ def test_bundled_tuners_pass(name):
     assert [r.check for r in results] == list(CHECKS)
 
 
-def test_sound_tuner_passes():
-    """What the broken tuners are derived from is itself without fault."""
-    assert failures(broken.Sound()) == {}
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("sound", [broken.Sound, rules.Scripted, rules.Traced])
+def test_sound_tuner_passes(sound):
+    """What the broken tuners are derived from is itself without fault; a scripted or traced network is none."""
+    assert failures(sound()) == {}
 
 
 @pytest.mark.parametrize(("intended", "broken"), BROKEN, ids=[f"{c}-{b.__name__}" for c, b in BROKEN])

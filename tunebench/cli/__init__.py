@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 
 import click
@@ -11,7 +10,8 @@ import click
 from tunebench import __version__
 from tunebench.cli.help import completed
 from tunebench.cli.output import complain
-from tunebench.errors import TunebenchError
+from tunebench.console import ENDINGS, KEPT, signals
+from tunebench.errors import Terminated, TunebenchError
 
 COMMANDS = {
     "cache": "Show the size of the cache, or clear it.",
@@ -64,20 +64,11 @@ def tunebench() -> None:
     """Compare tuners that raise one class of a trained classifier, fairly."""
 
 
-class Terminated(BaseException):
-    """SIGTERM came: batch systems send it before they kill."""
-
-
-def terminate(*_: object) -> None:
-    """Turn SIGTERM into an exception, so that workers end and files are complete."""
-    raise Terminated
-
-
 def main(args: list[str] | None = None) -> None:
-    """Entry point: runs a command and exits with its code; an error of the user is one line and exit code 2."""
-    before = signal.signal(signal.SIGTERM, terminate)
+    """Run a command and exit with its code; an error of the user is one line and exit code 2."""
     try:
-        code = tunebench.main(args, prog_name="tunebench", standalone_mode=False)
+        with signals():
+            code = tunebench.main(args, prog_name="tunebench", standalone_mode=False)
     except TunebenchError as exc:
         fail(str(exc), exc.exit_code)
     except click.UsageError as exc:
@@ -85,16 +76,17 @@ def main(args: list[str] | None = None) -> None:
         fail(exc.format_message() + where, 2)
     except click.ClickException as exc:
         fail(exc.format_message(), 2)
-    except (click.Abort, KeyboardInterrupt):
-        fail("interrupted; finished cells are kept, the same command goes on", 130)
-    except Terminated:
-        fail("terminated; finished cells are kept, the same command goes on", 143)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except (click.Abort, KeyboardInterrupt, Terminated) as exc:
+        said_by(exc.__cause__ if isinstance(exc, click.Abort) else exc)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def said_by(cause: BaseException | None) -> None:
+    """Say what has ended a command and exit: a signal, or an error that click takes for one."""
+    for kind, text, code in ENDINGS.values():
+        if isinstance(cause, kind):
+            fail(text, code)
+    fail(f"{type(cause).__name__} was raised, though nobody interrupted: {cause or 'no text'}; {KEPT}", 1)
 
 
 def fail(text: str, code: int) -> None:

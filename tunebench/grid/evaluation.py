@@ -18,7 +18,7 @@ from tunebench.datasets import Place, Samples, open_dataset
 from tunebench.errors import DataError, HostFault, InvalidOutput, TunebenchError, UsageError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
-from tunebench.naming import printable
+from tunebench.naming import cut, printable
 from tunebench.networks.activations import activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import agree, anatomy_of, edited_logits, fold
@@ -267,10 +267,11 @@ def model_of(registry: Registry, job: Job) -> ModelSpec:
 
 def failure(status: str, reason: str) -> Record:
     """The part of a record that says why there is no result."""
-    return {"status": status, "reason": printable(reason[-2000:])}
+    return {"status": status, "reason": printable(cut(reason, 2000))}
 
 
-def last_lines(exc: BaseException, lines: int = 6) -> str:
-    """The end of a traceback."""
-    text = "".join(traceback.format_exception(exc)).strip().splitlines()
-    return "\n".join(text[-lines:])
+def last_lines(exc: BaseException, frames: int = 2, width: int = 1500) -> str:
+    """The last frames of a traceback and the exception; of a long one head and tail."""
+    places = "".join(traceback.format_tb(exc.__traceback__)[-frames:])
+    said = "".join(traceback.format_exception_only(exc)).strip()
+    return cut(places, 2000 - width) + cut(said, width)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from tunebench.datasets.torchvision_compat import import_torchvision
-from tunebench.errors import UsageError
+from tunebench.errors import ENDED, UsageError
 from tunebench.naming import unknown_name
 from tunebench.networks.spec import ModelSpec
 from tunebench.plugins import one_line
@@ -48,7 +48,9 @@ def from_file(name: str, file: PluginFile | None = None) -> ModelSpec:
     try:
         with contained():
             module = file.load()
-    except (Exception, SystemExit) as exc:
+    except ENDED:
+        raise
+    except BaseException as exc:
         raise UsageError(f"{what} {path} does not load: {one_line(exc)}") from exc
     offered = networks_in(module)
     if not wanted:

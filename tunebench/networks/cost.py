@@ -55,9 +55,14 @@ def count_flops(model: nn.Module, x: Tensor) -> int:
     Of Linear and convolutional layers the non-zero weights and biases count, at every output position, and of
     activation functions the units with a non-zero incoming parameter. A recurrent layer counts its non-zero weights
     and biases at every step, attention its products as `torch.utils.flop_counter` does. Normalisation, pooling and
-    additions are not counted. ``x`` is one input batch (1, *shape), needed for the shapes alone.
+    additions are not counted. A network with scripted parts, whose calls cannot be seen, is counted densely by torch:
+    its products alone. ``x`` is one input batch (1, *shape), needed for the shapes alone.
     """
     like = first_float(model)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        with torch.no_grad(), FlopCounterMode(display=False) as dense:
+            model(x if like is None else x.to(like))
+        return dense.get_total_flops() // 2
     counter = Counter()
     with torch.no_grad(), Watch(counter):
         model(x if like is None else x.to(like))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import optuna
+import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import nn
 
@@ -201,6 +202,8 @@ def checked(output: Any, task: TuningTask) -> nn.Module | LogitEdit:
         raise InvalidOutput(f"tune() returned {type(output).__name__}, neither a torch.nn.Module nor a LogitEdit")
     if output is task.model:
         raise InvalidOutput("tune() returned task.model itself; return a tuned copy")
+    if isinstance(output, torch.jit.ScriptModule) and next(output.parameters(), None) is None:
+        raise InvalidOutput("tune() returned a frozen network, whose parameters cannot be counted; return it scripted")
     return output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import traceback
 
@@ -141,9 +142,21 @@ def check_scalable(subject: Subject) -> None:
         raise CheckFailed(f"{one_line(exc)}; use LogitEdit.of_target, or set scalable = False") from exc
 
 
+def saved_and_loaded(network: nn.Module) -> nn.Module:
+    """A copy that went through bytes: a scripted network in torch's own format, any other pickled."""
+    if not isinstance(network, torch.jit.ScriptModule):
+        copied: nn.Module = pickle.loads(pickle.dumps(network))
+        return copied
+    content = io.BytesIO()
+    torch.jit.save(network, content)
+    content.seek(0)
+    loaded: nn.Module = torch.jit.load(content)
+    return loaded
+
+
 def reloaded(network: nn.Module) -> nn.Module:
     """A pickled and unpickled copy whose state was blanked and then read back through safetensors."""
-    copied: nn.Module = pickle.loads(pickle.dumps(network))
+    copied: nn.Module = saved_and_loaded(network)
     state = safetensors.save({key: value.clone().contiguous() for key, value in network.state_dict().items()})
     with torch.no_grad():
         for tensor in copied.state_dict().values():

@@ -108,7 +108,7 @@ class Subject:
         self.slowest = max(self.slowest, seconds)
         if params is None:
             self.seconds.append(seconds)
-        training = isinstance(output, nn.Module) and any(part.training for part in output.modules())
+        training = isinstance(output, nn.Module) and any(getattr(part, "training", False) for part in output.modules())
         copies = [tensor.detach().clone() for tensor in tensors_of(output) if isinstance(tensor, Tensor)]
         return Trial(task, chosen, output, prepared, training, copies)
 
