@@ -70,11 +70,11 @@ def test_only_results_reach_standard_output(tmp_path):
 
 
 def test_what_an_encoding_lacks_is_an_escape(tmp_path):
-    """A terminal that knows ASCII alone gets a result, not a traceback."""
+    """A terminal that knows Latin letters alone gets a result, not a traceback."""
     (tmp_path / "named.py").write_text(
         'from tunebench import Tuner\nclass A(Tuner):\n "\u96f6"\n name = "a-a"\n', "utf-8"
     )
-    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    surroundings = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = shell(f"{TUNEBENCH} list tuners --plugin named.py", cwd=tmp_path, env=surroundings)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u96f6" in done.stdout

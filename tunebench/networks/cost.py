@@ -62,7 +62,7 @@ def count_flops(model: nn.Module, x: Tensor) -> int:
     if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
         with torch.no_grad(), FlopCounterMode(display=False) as dense:
             model(x if like is None else x.to(like))
-        return dense.get_total_flops() // 2
+        return int(dense.get_total_flops()) // 2
     counter = Counter()
     with torch.no_grad(), Watch(counter):
         model(x if like is None else x.to(like))

@@ -150,7 +150,7 @@ def saved_and_loaded(network: nn.Module) -> nn.Module:
     content = io.BytesIO()
     torch.jit.save(network, content)
     content.seek(0)
-    loaded: nn.Module = torch.jit.load(content)
+    loaded: nn.Module = torch.jit.load(content)  # type: ignore[no-untyped-call]
     return loaded
 
 
