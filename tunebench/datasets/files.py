@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -11,12 +13,14 @@ from zipfile import is_zipfile
 import numpy as np
 
 from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.images import images_by_class, opened_image, parts_of
 from tunebench.datasets.splits import stratified
-from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError
 
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""The EXIF tag that says how a camera was held, and its values for an image that lies on its side."""
 
 
 class Npz(DatasetSource):
@@ -90,8 +94,8 @@ def _images(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Raw:
 class ImageFolder(DatasetSource):
     """A folder per class, inside ``train/`` and ``test/`` or in one tree of which 20 % become the test split.
 
-    Every image is resized (bilinear) to the size of the first training image. Inputs are grey (1, H, W) when
-    all images are, else RGB (3, H, W).
+    ``val/`` beside them is the validation split. Every image is turned upright by its EXIF tag and resized (bilinear)
+    to the size of the first training image. Inputs are grey (1, H, W) when all images are, else RGB (3, H, W).
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,52 +104,73 @@ class ImageFolder(DatasetSource):
 
     def load(self, split: Split, place: Place) -> Raw:
         """Decode one split to uint8; `DataError` names the folder or image at fault."""
-        train, test = self._files()
-        grey = all(_image(path).mode in ("1", "L", "LA") for path, _ in train + test)
-        size = _image(train[0][0]).size
-        samples = train if split == "train" else test
-        x = np.stack([_pixels(path, size, grey) for path, _ in samples])
-        return x, np.array([label for _, label in samples])
+        return self._decoded(split)
+
+    def load_valid(self, place: Place) -> Raw | None:
+        """The folder's own validation split, if it has one."""
+        return self._decoded("valid") if "valid" in self._files[0] else None
 
     def names(self, place: Place) -> Sequence[str]:
         """The folders' names, in the order of their labels."""
-        folder = self.path / "train" if (self.path / "train").is_dir() else self.path
-        return list(_samples(folder)[1])
+        return self._files[1]
 
-    def _files(self) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+    def _decoded(self, split: str) -> Raw:
+        samples, (size, grey) = self._files[0][split], self._form
+        return np.stack([pixels(path, size, grey) for path, _ in samples]), np.array([label for _, label in samples])
+
+    @cached_property
+    def _form(self) -> tuple[tuple[int, int], bool]:
+        """Width and height that all images get, and whether they are grey."""
+        parts, _ = self._files
+        grey = True
+        for path, _ in itertools.chain.from_iterable(parts.values()):
+            with opened_image(path) as image:
+                grey = grey and image.mode in ("1", "L", "LA")
+        with opened_image(parts["train"][0][0]) as first:
+            return upright_size(first), grey
+
+    @cached_property
+    def _files(self) -> tuple[dict[str, Labelled], list[str]]:
+        """Image files with labels, by part, and the classes' names."""
         if not self.path.is_dir():
-            raise DataError(f"{self.path} is missing; imagefolder:DIR needs a folder with one subfolder per class")
-        parts = [self.path / "train", self.path / "test"]
-        present = [part for part in parts if part.is_dir()]
-        if len(present) == 1:
-            raise DataError(f"{self.path} has {present[0].name}/ but not its counterpart; add it, or drop that level")
-        if not present:
-            samples, _ = _samples(self.path)
-            labels = np.array([label for _, label in samples])
-            try:
-                rows = stratified(labels, round(len(samples) * TEST_SHARE), SPLIT_SEED)
-            except DataError as error:
-                raise DataError(f"{self.path}: {error}") from error
-            train, test = ([samples[row] for row in part] for part in rows)
-            return train, test
-        train, numbers = _samples(parts[0])
-        test, names = _samples(parts[1])
-        unknown = sorted(set(names) - set(numbers))
-        if unknown:
-            raise DataError(f"{parts[1] / unknown[0]}: there is no class {unknown[0]!r} in train")
-        by_test_label = {label: numbers[name] for name, label in names.items()}
-        return train, [(path, by_test_label[label]) for path, label in test]
+            what = "is a file; unpack it and name the folder" if self.path.is_file() else "is missing"
+            raise DataError(f"{self.path} {what}; imagefolder:DIR needs a folder with one subfolder per class")
+        folders = parts_of(self.path)
+        if not folders:
+            samples, names = numbered(images_by_class(self.path))
+            return split_in_two(samples, self.path), names
+        for part in ("train", "test"):
+            if part not in folders:
+                there = " and ".join(f"{path.name}/" for path in folders.values())
+                raise DataError(f"{self.path} has {there} but not its counterpart {part}/; add it, or drop that level")
+        train, names = numbered(images_by_class(folders["train"]))
+        parts = {"train": train}
+        for part in ("valid", "test"):
+            if part in folders:
+                found = images_by_class(folders[part])
+                unknown = sorted(set(found) - set(names))
+                if unknown:
+                    raise DataError(f"{folders[part] / unknown[0]}: there is no class {unknown[0]!r} in train")
+                parts[part] = [(path, label) for label, name in enumerate(names) for path in found.get(name, ())]
+        return parts, names
 
 
-def _samples(folder: Path) -> tuple[list[tuple[Path, int]], dict[str, int]]:
-    """Image files with labels, and the label of every class name, both as people count: 2 before 10."""
+Labelled = list[tuple[Path, int]]
+
+
+def numbered(found: dict[str, list[Path]]) -> tuple[Labelled, list[str]]:
+    """Image files with labels, and the classes' names, both as people count: 2 before 10."""
+    names = sorted(found, key=natural)
+    return [(path, label) for label, name in enumerate(names) for path in found[name]], names
+
+
+def split_in_two(samples: Labelled, folder: Path) -> dict[str, Labelled]:
+    """One tree as two parts, by class."""
     try:
-        found = import_torchvision().datasets.ImageFolder(folder)
-    except OSError as error:
-        raise DataError(f"{folder} is no folder of images by class ({reason(error)})") from error
-    numbers = {name: label for label, name in enumerate(sorted(found.classes, key=natural))}
-    samples = [(Path(path), numbers[found.classes[label]]) for path, label in found.samples]
-    return sorted(samples, key=lambda sample: sample[1]), numbers
+        rows = stratified(np.array([label for _, label in samples]), round(len(samples) * TEST_SHARE), SPLIT_SEED)
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from error
+    return {part: [samples[row] for row in chosen] for part, chosen in zip(("train", "test"), rows, strict=True)}
 
 
 def natural(name: str) -> list[Any]:
@@ -154,26 +179,24 @@ def natural(name: str) -> list[Any]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)] + [name]
 
 
-def _image(path: Path) -> Any:
-    """The opened image, pixels still undecoded."""
-    from PIL import Image
+def upright_size(image: Any) -> tuple[int, int]:
+    """Width and height of an image once it is turned as its EXIF tag says."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(ORIENTATION, 1) in SIDEWAYS else (width, height)
+
+
+def pixels(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
+    """One image, upright, as (1 or 3, H, W) uint8."""
+    from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            return image
-    except Exception as error:
-        raise DataError(f"{path} is no readable image ({reason(error)})") from error
-
-
-def _pixels(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
-    """One image as (1 or 3, H, W) uint8."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
+        with opened_image(path) as image:
             if image.mode[0] in "IF":
                 raise ValueError(f"mode {image.mode}: only 8 bits per channel are supported")
-            pixels = np.asarray(image.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
+            turned = ImageOps.exif_transpose(image)
+            found = np.asarray(turned.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(f"{path} is no readable image ({reason(error)})") from error
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+    return found[None] if grey else found.transpose(2, 0, 1)

@@ -39,7 +39,10 @@ class IdxSource(DatasetSource):
 
     def load(self, split: Split, place: Place) -> Raw:
         """Read through torchvision; `DataError` names the file that is missing or damaged."""
-        train, test = self._files(_root(self.name, place))
+        root = _root(self.name, place)
+        for path in sorted((root / self.kind / "processed").glob("*.pt")):
+            raise DataError(f"{path} is a pickle of an old torchvision that would be loaded instead of raw/; delete it")
+        train, test = self._files(root)
         images, labels = train if split == "train" else test
 
         def read() -> Any:

@@ -78,7 +78,9 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
         targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
         confidence=wish.confidence,
     )  # fmt: skip
-    check_protocol(Store(options.out), suite, observer)
+    store = Store(options.out)
+    store.examine()
+    check_protocol(store, suite, observer)
     plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
     materialise(dataset)
     (key,) = plan.originals()

@@ -12,15 +12,13 @@ from torch import Tensor
 
 from tunebench.datasets import Dataset, Place, open_dataset
 from tunebench.datasets.base import DatasetSource, Raw, Split, opened
+from tunebench.datasets.images import images_by_class, opened_image, parts_of
 from tunebench.datasets.splits import stratified
-from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError, UsageError
 from tunebench.grid.targets import class_of
 from tunebench.naming import unknown_name
 from tunebench.source import PluginFile
 
-FIT = ("train", "training")
-CHOOSE = ("val", "valid", "validation", "test", "testing")
 SHARE, SEED = 0.5, 0
 """Where there is one part only: the share of its samples that tuners fit on, and what decides which."""
 Transform = Callable[[Any], Tensor]
@@ -93,7 +91,8 @@ def own_data(where: str, place: Place, inputs: Inputs) -> OwnData:
     folder = Path(where.removeprefix("imagefolder:")).expanduser()
     if not folder.is_dir():
         return named_data(where, place, inputs)
-    fit, choose = (next((folder / n for n in names if (folder / n).is_dir()), None) for names in (FIT, CHOOSE))
+    found = parts_of(folder)
+    fit, choose = found.get("train"), found.get("valid", found.get("test"))
     if fit is not None and choose is not None:
         ours, held = images(fit, inputs), images(choose, inputs)
         unknown = sorted(set(held.names) - set(ours.names))
@@ -148,11 +147,8 @@ def images(folder: Path, inputs: Inputs) -> Images:
     Classes are numbered as by torchvision's ImageFolder, in the order of their names as texts, because that is what
     networks are trained with.
     """
-    try:
-        found = import_torchvision().datasets.ImageFolder(folder)
-    except OSError as exc:
-        raise DataError(f"{folder} is no folder of images by class ({' '.join(str(exc).split())})") from exc
-    paths = [Path(path) for path, _ in found.samples]
+    found = images_by_class(folder)
+    paths = [path for files in found.values() for path in files]
     grey = inputs.transform is None and all(opened_image(path).mode in ("1", "L", "LA") for path in paths)
     size = opened_image(paths[0]).size
     rows = []
@@ -165,19 +161,8 @@ def images(folder: Path, inputs: Inputs) -> Images:
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         raise DataError(f"{folder}: the transform gives inputs of {len(shapes)} shapes; let it resize or crop to one")
-    return Images(
-        np.stack(rows), np.array([label for _, label in found.samples]), list(found.classes), [*map(str, paths)]
-    )
-
-
-def opened_image(path: Path) -> Any:
-    """The opened image; only formats of photographs and drawings are tried."""
-    from PIL import Image
-
-    try:
-        return Image.open(path, formats=("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"))
-    except Exception as exc:
-        raise DataError(f"{path} is no readable image; mend or remove it") from exc
+    labels = [label for label, files in enumerate(found.values()) for _ in files]
+    return Images(np.stack(rows), np.array(labels), list(found), [*map(str, paths)])
 
 
 def one_input(image: Any, size: tuple[int, int], inputs: Inputs) -> np.ndarray:
