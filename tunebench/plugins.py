@@ -274,7 +274,12 @@ def code_digest(module: types.ModuleType) -> str:
     loader = getattr(module.__spec__, "loader", None)
     if isinstance(loader, Loader):
         return loader.package.content.digest
-    top = importlib.util.find_spec(module.__name__.partition(".")[0])
+    return package_digest(module.__name__)
+
+
+def package_digest(name: str) -> str:
+    """Hex sha256 over the content of the top-level package of module ``name``, which is not imported."""
+    top = importlib.util.find_spec(name.partition(".")[0])
     digest = hashlib.sha256()
     if top is not None and top.origin:
         origin = Path(top.origin)
@@ -284,8 +289,8 @@ def code_digest(module: types.ModuleType) -> str:
             files = [name for name in names if not any(part.startswith(made) for part in name.parts)]
         else:
             files = [Path(origin.name), *map(Path, imported_beside(origin.read_bytes(), origin.parent))]
-        for name in sorted(files):
-            digest.update(str(name).encode() + b"\0" + (origin.parent / name).read_bytes() + b"\0")
+        for file in sorted(files):
+            digest.update(str(file).encode() + b"\0" + (origin.parent / file).read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -1,11 +1,13 @@
 """What a shell completes: commands, options, and the names that `list` has noted."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from tunebench import hookimpl
 from tunebench.cli import completion
 
 
@@ -61,4 +63,33 @@ def test_a_note_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
     """`list` goes on where the cache is no folder."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    completion.note({"tuners": ["sj"]})
+    completion.note({"tuners": {"sj": "joins"}}, "key")
+
+
+def test_list_looks_again_only_when_something_changed(tunebench, own_cache, monkeypatch):
+    """The second `list` says the same without loading a plugin; a blocked plugin, or other code, is seen at once."""
+    first = tunebench("list", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr("tunebench.plugins.load_registry", None)
+        assert tunebench("list", "--json") == first
+    with monkeypatch.context() as patch:
+        patch.setenv("TUNEBENCH_DISABLED_PLUGINS", "synapse")
+        assert "smvt-sj" not in json.loads(tunebench("list", "--json").out)["tuners"]
+    monkeypatch.setattr("tunebench.plugins.package_digest", lambda name: "another")
+    before = completion.read()[0]
+    assert tunebench("list", "--json") == first
+    assert completion.read()[0] != before
+
+
+def test_a_broken_plugin_is_looked_at_every_time(tunebench, own_cache, monkeypatch):
+    """What could not be loaded may load next time: nothing is noted of it."""
+    assert tunebench("list").code == 0
+    before = completion.read()
+    monkeypatch.setenv("TUNEBENCH_DISABLED_PLUGINS", "nothing")
+
+    def broken():
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("tunebench_baseline.tunebench_tuners", hookimpl(broken))
+    assert "no luck" in tunebench("list", "plugins").out
+    assert completion.read() == before

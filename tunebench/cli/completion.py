@@ -1,18 +1,24 @@
-"""What a shell completes beside commands and options: names, as the last ``tunebench list`` found them.
+"""What installed plugins offer, noted in the cache: looking takes seconds and imports torch.
 
-Looking through plugins takes seconds and imports torch, too long for a key press; so `list` notes the names.
+A shell completes the names of the last ``tunebench list``, however old; `list` itself believes the note only while no
+code has changed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+Found = dict[str, dict[str, str]]
+"""Names and one line about each, by kind."""
 
 
 def noted(kind: str) -> Complete:
@@ -25,22 +31,51 @@ def noted(kind: str) -> Complete:
 
 
 def known() -> dict[str, list[str]]:
-    """The noted names by kind; nothing where there is no note or a damaged one."""
-    try:
-        found = json.loads(place().read_text(encoding="utf-8"))
-        return {kind: [str(name) for name in names] for kind, names in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+    """The noted names by kind, without those that stand for a pattern, such as ``npz:FILE``; nothing without a note."""
+    return {kind: sorted(name for name in names if name == name.lower()) for kind, names in read()[1].items()}
 
 
-def note(found: Mapping[str, Iterable[str]]) -> None:
-    """Note the names by kind, without those that stand for a pattern, such as ``npz:FILE``; a full disk is no error."""
+def recalled(key: str) -> Found | None:
+    """What was noted under ``key``, None if that was not the last."""
+    noted_key, found = read()
+    return found if found and noted_key == key else None
+
+
+def note(found: Found, key: str) -> None:
+    """Note what `list` found under ``key``; a full disk is no error."""
     from tunebench.errors import StoreError
     from tunebench.results.store import write_text
 
-    names = {kind: sorted(name for name in entries if name == name.lower()) for kind, entries in found.items()}
     with contextlib.suppress(StoreError):
-        write_text(place(), json.dumps(names))
+        write_text(place(), json.dumps([key, found]))
+
+
+def read() -> tuple[str, Found]:
+    """The last key and what was noted under it; nothing where there is no note or a damaged one."""
+    try:
+        key, found = json.loads(place().read_text(encoding="utf-8"))
+        return str(key), {
+            kind: {str(name): str(text) for name, text in entries.items()} for kind, entries in found.items()
+        }
+    except (OSError, ValueError, AttributeError, TypeError):
+        return "", {}
+
+
+def code_key() -> str:
+    """Digest of all that decides what is installed: our code, the plugins' packages, versions, blocked plugins."""
+    from importlib import metadata
+
+    from tunebench.plugins import installed, package_digest
+
+    packages = {"tunebench", *(point.module for point in installed())}
+    facts = [
+        sys.version,
+        os.environ.get("TUNEBENCH_DISABLED_PLUGINS", ""),
+        [(point.name, point.value) for point in installed()],
+        [(name, package_digest(name)) for name in sorted(packages)],
+        [(name, metadata.version(name)) for name in ("torch", "torchvision", "optuna")],
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def place() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -19,14 +19,38 @@ KINDS = ("tuners", "datasets", "models", "plugins")
 @click.option("--json", "as_json", is_flag=True, help="Machine readable.")
 @click.option("--markdown", is_flag=True, help="As a Markdown table, such as docs/tuners.md.")
 @plugin_option
-def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Any, ...]) -> None:
+def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Path, ...]) -> None:
     """List tuners, data sets, models and plugins; everything without KIND."""
+    key = None if plugins else completion.code_key()
+    found = completion.recalled(key) if key else None
+    if found is None:
+        found, whole = look(plugins)
+        if key and whole:
+            completion.note(found, key)
+    chosen = {kind: found[kind]} if kind else found
+    if as_json:
+        say(json.dumps(chosen, indent=1))
+        return
+    for title, entries in chosen.items():
+        if markdown:
+            rows = "\n".join(f"| `{name}` | {text} |" for name, text in entries.items())
+            say(f"# {title.capitalize()}\n\n| name | what it is |\n|---|---|\n{rows}")
+            continue
+        if not kind:
+            say(f"{title}:")
+        width = max(map(len, entries), default=0)
+        for name, text in entries.items():
+            say(f"  {name:<{width}}  {text}")
+
+
+def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
+    """What there is of every kind, with the plugin files ``plugins``; and whether every plugin could be used."""
     from tunebench.datasets import dataset_names
-    from tunebench.networks.models import PAPER_WIDTHS
+    from tunebench.networks.spec import PAPER_WIDTHS
     from tunebench.plugins import PluginFile, load_registry, summary_of
 
     registry = load_registry([PluginFile.read(path) for path in plugins])
-    found: dict[str, dict[str, str]] = {
+    found = {
         "tuners": {name: summary_of(tuner) for name, tuner in registry.tuners.items()},
         "datasets": dict.fromkeys(dataset_names(), "bundled")
         | dict.fromkeys(registry.named("tunebench_datasets"), "plugin")
@@ -43,19 +67,4 @@ def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Any,
         },
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
     }
-    if not plugins:
-        completion.note(found)
-    chosen = {kind: found[kind]} if kind else found
-    if as_json:
-        say(json.dumps(chosen, indent=1))
-        return
-    for title, entries in chosen.items():
-        if markdown:
-            rows = "\n".join(f"| `{name}` | {text} |" for name, text in entries.items())
-            say(f"# {title.capitalize()}\n\n| name | what it is |\n|---|---|\n{rows}")
-            continue
-        if not kind:
-            say(f"{title}:")
-        width = max(map(len, entries), default=0)
-        for name, text in entries.items():
-            say(f"  {name:<{width}}  {text}")
+    return found, not registry.problems

@@ -7,13 +7,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tunebench.errors import DataError, TunebenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Split = Literal["train", "test"]
 LONGEST_NAME = 100
@@ -114,6 +115,8 @@ class Dataset:
 
     def _samples(self, split: Split) -> Samples:
         raw = self.raw(split)
+        import torch  # not for a list of names
+
         x = torch.tensor(raw).to(torch.float32)
         if raw.dtype == np.uint8:
             x.div_(255)

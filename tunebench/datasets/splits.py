@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from tunebench.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def holdout(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -15,6 +18,8 @@ def holdout(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     Validation is exactly N // 6 rows where N >= 10,000 (MNIST: 50,000 and 10,000) and N // 3 below, every
     class in proportion. Independent of the global random state. Raises `DataError` as `stratified` does.
     """
+    import torch  # not for a list of names
+
     share = 6 if len(y) >= 10_000 else 3
     kept, held = stratified(y.cpu().numpy(), len(y) // share, seed)
     return torch.from_numpy(kept), torch.from_numpy(held)

@@ -13,11 +13,11 @@ from torch import nn
 from tunebench.errors import UsageError
 from tunebench.naming import spelt_out, unknown_name
 from tunebench.networks.catalog import from_file, from_torchvision, torchvision_names
+from tunebench.networks.spec import PAPER_WIDTHS as PAPER_WIDTHS
 from tunebench.networks.spec import ModelSpec as ModelSpec
 from tunebench.plugins import Registry
 from tunebench.source import PluginFile
 
-PAPER_WIDTHS = {"model1": (100, 64), "model2": (128, 96, 64)}
 LIBRARIES = ("torch", "torchvision")
 """Where a plugin may take a network from whose code is no part of a key: too large to read, known by its version."""
 

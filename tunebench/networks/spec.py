@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from tunebench.source import PluginFile
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PAPER_WIDTHS = {"model1": (100, 64), "model2": (128, 96, 64)}
+"""Hidden widths of the published networks (Xu & Wang 2026)."""
 
 
 @dataclass(frozen=True)
