@@ -1,7 +1,8 @@
-"""Training the originals, against the loop that everybody writes."""
+"""Training, against the loop that everybody writes and against its matrix products."""
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections import deque
@@ -10,18 +11,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from references import note
+from references import TARGET, alternate, inputs, note, trained
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from tunebench.datasets import Place, open_dataset
 from tunebench.grid import plan, preparation
 from tunebench.grid.suite import Suite
+from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import find_model
 from tunebench.networks.originals import materialise
+from tunebench.networks.training import Optimiser, fine_tune, minibatches, train
 from tunebench.workers.engines import LocalEngine, in_flight
 
 STEPS, SEEDS = 3000, 4
+FEW = 100
+"""Steps of a round where training is held against its matrix products."""
 
 
 def plain_loop(x, y, seed):
@@ -69,3 +75,56 @@ def test_four_seeds_against_a_dataloader(benchmark, tmp_path):
     note(benchmark, "train 4 seeds of model 1", "a DataLoader loop, 4 times", ours / reference, 0.4)
     benchmark.pedantic(lambda: None)
     assert ours <= 0.4 * reference
+
+
+def products_alone(model, times):
+    """The eight matrix products of a training step of a stack of three Linear layers, ``times`` times `FEW` steps."""
+    layers = [part for part in model if isinstance(part, nn.Linear)]
+    inputs_of = [torch.randn(64, layer.in_features) for layer in layers]
+    deltas = [torch.randn(64, layer.out_features) for layer in layers]
+    with torch.no_grad():
+        for _ in range(times * FEW):
+            for layer, below in zip(layers, inputs_of, strict=True):
+                torch.mm(below, layer.weight.t())
+            for k, layer in enumerate(layers):
+                torch.mm(deltas[k].t(), inputs_of[k])
+                if k:
+                    torch.mm(deltas[k], layer.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "options"),
+    [("SGD", 1.5, {}), ("momentum", 2.0, {"momentum": 0.9}), ("AdamW", 2.6, {"name": "adamw"})],
+)
+def test_steps_against_their_matrix_products(benchmark, name, limit, options):
+    """Training model 1 for five seeds, batches and loss included, against the products that it cannot do without."""
+    torch.set_num_threads(1)
+    x, y, source = inputs()
+    models = [find_model("model1").build((784,), 10) for _ in range(5)]
+
+    def ours():
+        for seed, model in enumerate(models):
+            train(model, minibatches(x, y, FEW, seed), CrossEntropy(), Optimiser(1e-4, **options))
+
+    ratio = alternate(ours, lambda: products_alone(models[0], 5), 11)
+    note(benchmark, f"a training step of model 1, {name}", f"its 8 matrix products alone ({source})", ratio, limit)
+    benchmark.pedantic(ours, rounds=1)
+    assert ratio <= limit
+
+
+def test_fine_tuning_against_its_matrix_products(benchmark):
+    """Eight trials of class-weighted fine-tuning, copies included, against their matrix products."""
+    torch.set_num_threads(1)
+    x, y, source = inputs()
+    original, weight = trained(), torch.ones(10)
+    weight[TARGET] = 4.0
+
+    def ours():
+        for trial in range(8):
+            model = copy.deepcopy(original)
+            fine_tune(model, minibatches(x, y, FEW, trial), CrossEntropy(weight), 1e-4, trial)
+
+    ratio = alternate(ours, lambda: products_alone(original, 8), 11)
+    note(benchmark, "a step of weighted fine-tuning", f"its 8 matrix products alone ({source})", ratio, 1.5)
+    benchmark.pedantic(ours, rounds=1)
+    assert ratio <= 1.5

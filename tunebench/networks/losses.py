@@ -11,6 +11,8 @@ from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits (B, C) and labels (B,) int64 to a scalar. It may have a method ``gradient``, see `logit_gradient`."""
+NLL, NLL_BACKWARD = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
+LOG_SOFTMAX_BACKWARD = torch.ops.aten._log_softmax_backward_data.default
 MEAN = 1
 """The reduction of that name, as PyTorch's operators number it."""
 
@@ -32,13 +34,12 @@ class CrossEntropy:
 
     def gradient(self, logits: Tensor, labels: Tensor) -> Tensor:
         """dL / dlogits (B, C), by the very operators that autograd calls."""
-        ops = torch.ops.aten
         log_p = torch.log_softmax(self._shifted(logits), 1)
         ignore = -100  # no label: the default of F.cross_entropy
-        _, total = ops.nll_loss_forward(log_p, labels, self.weight, MEAN, ignore)
+        _, total = NLL(log_p, labels, self.weight, MEAN, ignore)
         one = log_p.new_ones(())
-        slope = ops.nll_loss_backward(one, log_p, labels, self.weight, MEAN, ignore, total)
-        found: Tensor = ops._log_softmax_backward_data(slope, log_p, 1, log_p.dtype)
+        slope = NLL_BACKWARD(one, log_p, labels, self.weight, MEAN, ignore, total)
+        found: Tensor = LOG_SOFTMAX_BACKWARD(slope, log_p, 1, log_p.dtype)
         return found
 
     def _shifted(self, logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
 """Maps logits (B, C) and labels (B,) to dL / dlogits (B, C)."""
+THRESHOLD_BACKWARD = torch.ops.aten.threshold_backward.default
 
 
 def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
@@ -51,7 +52,7 @@ def numbers(layers: list[nn.Linear]) -> list[Layer]:
 
 
 def gradients(layers: list[nn.Linear]) -> list[Layer]:
-    """Buffers for the gradients, which also become the parameters' ``grad``."""
+    """Buffers of zeros, which also become the parameters' ``grad``."""
     for layer in layers:
         for parameter in layer.parameters():
             parameter.grad = torch.zeros_like(parameter)
@@ -69,23 +70,48 @@ def backward(layers: list[Layer], x: Tensor, y: Tensor, gradient: Gradient) -> I
         inputs.append(torch.addmm(layer.bias, inputs[-1], layer.turned).relu_())
     delta = gradient(torch.addmm(layers[-1].bias, inputs[-1], layers[-1].turned), y)
     for k in range(len(layers) - 1, 0, -1):
-        below = torch.ops.aten.threshold_backward(delta @ layers[k].weight, inputs[k], 0)
+        below = THRESHOLD_BACKWARD(delta @ layers[k].weight, inputs[k], 0)
         yield k, delta, inputs[k]
         delta = below
     yield 0, delta, inputs[0]
 
 
-def descend(
-    layers: list[Layer], batch: tuple[Tensor, Tensor], gradient: Gradient, lr: float, weight_decay: float
-) -> None:
-    """One step of plain SGD, in place: the weights are updated by the product itself, with no gradient between."""
+class Descent(NamedTuple):
+    """SGD as in `torch.optim.SGD`: what its steps along one stack share."""
+
+    lr: float
+    weight_decay: float
+    momentum: float
+    velocity: list[Layer]
+    """Buffers of the momentum; none without."""
+
+
+def descend(layers: list[Layer], batch: tuple[Tensor, Tensor], gradient: Gradient, by: Descent) -> None:
+    """One step, in place: the weights, or their velocity, take the product itself, with no gradient between."""
     for k, delta, below in backward(layers, *batch, gradient):
-        weight, _, bias = layers[k]
-        if weight_decay:
-            weight.mul_(1 - lr * weight_decay)
-            bias.mul_(1 - lr * weight_decay)
-        weight.addmm_(delta.t(), below, alpha=-lr)
-        bias.sub_(delta.sum(0), alpha=lr)
+        if by.momentum:
+            _roll(layers[k], by.velocity[k], delta, below, by)
+        else:
+            _step(layers[k], delta, below, by)
+
+
+def _step(layer: Layer, delta: Tensor, below: Tensor, by: Descent) -> None:
+    """One layer without momentum."""
+    if by.weight_decay:
+        layer.weight.mul_(1 - by.lr * by.weight_decay)
+        layer.bias.mul_(1 - by.lr * by.weight_decay)
+    layer.weight.addmm_(delta.t(), below, alpha=-by.lr)
+    layer.bias.sub_(delta.sum(0), alpha=by.lr)
+
+
+def _roll(layer: Layer, velocity: Layer, delta: Tensor, below: Tensor, by: Descent) -> None:
+    """One layer with momentum."""
+    velocity.weight.addmm_(delta.t(), below, beta=by.momentum)
+    velocity.bias.mul_(by.momentum).add_(delta.sum(0))
+    for value, moving in ((layer.weight, velocity.weight), (layer.bias, velocity.bias)):
+        if by.weight_decay:
+            moving.add_(value, alpha=by.weight_decay)
+        value.sub_(moving, alpha=by.lr)
 
 
 def differentiate(layers: list[Layer], grads: list[Layer], batch: tuple[Tensor, Tensor], gradient: Gradient) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tunebench.networks.losses import Loss, logit_gradient
 from tunebench.networks.sites import first_float
-from tunebench.networks.stacks import descend, differentiate, gradients, linear_stack, numbers
+from tunebench.networks.stacks import Descent, descend, differentiate, gradients, linear_stack, numbers
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Inputs (B, ...) and labels (B,) int64."""
@@ -51,8 +51,8 @@ class Optimiser:
 
     @property
     def plain(self) -> bool:
-        """Whether a step is minus ``lr`` times the gradient, with or without L2."""
-        return self.name == "sgd" and self.schedule == "constant" and self.momentum == 0.0
+        """Whether it is SGD, with or without L2 and momentum, at a constant step size."""
+        return self.name == "sgd" and self.schedule == "constant"
 
     def stepper(self, parameters: Iterable[nn.Parameter], *, fused: bool = False) -> Callable[[], None]:
         """The function that takes one step along the parameters' gradients: torch's optimiser and schedule."""
@@ -111,11 +111,12 @@ def train(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) 
 def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
     """`train` with hand-written gradients."""
     own, gradient = numbers(layers), logit_gradient(loss)
+    grads = gradients(layers)  # or, with momentum, the velocity
     if optimiser.plain:
+        by = Descent(optimiser.lr, optimiser.weight_decay, optimiser.momentum, grads)
         for batch in batches:
-            descend(own, batch, gradient, optimiser.lr, optimiser.weight_decay)
+            descend(own, batch, gradient, by)
         return
-    grads = gradients(layers)
     step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
     for batch in batches:
         differentiate(own, grads, batch, gradient)
