@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -47,6 +48,12 @@ def differences(text: str) -> Ints:
     if not decoder.eof or len(raw) % 2:
         raise ValueError(f"predictions are cut off, or more than {MOST:,}")
     return np.frombuffer(raw, dtype="<u2")
+
+
+@functools.lru_cache(maxsize=256)
+def digest(text: str) -> str:
+    """Hex sha256 of what `pack` stored, however it was compressed."""
+    return hashlib.sha256(differences(text).tobytes()).hexdigest()
 
 
 def decode(text: str) -> bytes:

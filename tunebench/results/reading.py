@@ -9,7 +9,7 @@ from typing import Any
 
 from tunebench.errors import StoreError
 from tunebench.results.cells import Cell, differences, inputs_of, place_parts
-from tunebench.results.predictions import unpack
+from tunebench.results.predictions import digest
 from tunebench.results.records import COSTS
 from tunebench.results.store import Damaged, Store
 
@@ -113,8 +113,8 @@ def contradictions(records: Mapping[Cell, Row]) -> dict[Cell, tuple[str, str]]:
 def shared_facts(cell: Cell, record: Row) -> Iterator[tuple[str, str, Any]]:
     """What ``record`` says of things that it shares with other cells: what, of what, and the value."""
     original = f"{cell.dataset} {cell.model} seed {cell.seed}"
-    yield "test labels", cell.dataset, (record["classes"], unpack(record["labels"]).tobytes())
-    yield "the original's predictions", original, unpack(record["predictions"]).tobytes()
+    yield "test labels", cell.dataset, (record["classes"], digest(record["labels"]))
+    yield "the original's predictions", original, digest(record["predictions"])
     yield "the original's counts on validation", f"{original} class {cell.target}", tuple(record["original"]["valid"])
     for point in record["points"]["plain"].values():
         if point["fell_back"]:
