@@ -42,6 +42,15 @@ def test_change_of_the_target_is_its_gain(tables, board):
     assert sum(share["value"] for share in shares if share["missed"]) == pytest.approx(lost, abs=0.02)
 
 
+def test_variants_are_those_that_every_seed_has():
+    """One that a seed lacks, or lacks at the budget, is left out; the order stays."""
+    points = {"plain": {"0.2": 1}, "certified": {"0.2": 1}, "shifted": {"0.2": 1}}
+    other = {"plain": {"0.2": 1}, "certified": {"0.5": 1}, "shifted": {"0.2": 1}}
+    assert details.shared_variants([{"points": points}], "0.2") == ["plain", "certified", "shifted"]
+    assert details.shared_variants([{"points": points}, {"points": other}], "0.2") == ["plain", "shifted"]
+    assert details.shared_variants([{"points": points}, {"points": {"plain": {"0.2": 1}}}], "0.2") == ["plain"]
+
+
 def test_searches_never_fall(tables):
     """The best so far starts at the original and only rises."""
     for _, run in tables["searches"].groupby("tuner"):

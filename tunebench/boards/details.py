@@ -23,13 +23,17 @@ def of_run(out: Path, budget: float, demand: str) -> tuple[list[Row], list[Row],
         for tuner, records in complete.items():
             named = place_of(block) | {"tuner": tuner}
             searches += [named | step for step in best_so_far(records, budget)]
-            for variant in [
-                name for name in records[0]["points"] if all(name in record["points"] for record in records)
-            ]:
+            for variant in shared_variants(records, demand):
                 for row in by_class(block, records, variant, demand):
                     kept = missed if row.pop("missed") else changes
                     kept.append(named | {"variant": variant} | row)
     return changes, missed, searches
+
+
+def shared_variants(records: Sequence[Row], demand: str) -> list[str]:
+    """The variants that all records have at ``demand``, in order: not every tuner has every one."""
+    first, *others = [record["points"] for record in records]
+    return [name for name in first if all(demand in points.get(name, ()) for points in (first, *others))]
 
 
 def by_class(block: Block, records: Sequence[Row], variant: str, budget: str) -> Iterator[Row]:

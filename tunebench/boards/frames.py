@@ -37,14 +37,14 @@ class Frames:
     def predictions(self, variant: str = "plain") -> pandas.DataFrame:
         """One row per tuner, seed and test image at the suite's budget: ``label``, ``original``, ``tuned``.
 
-        Complete tuners only. Classes are indices.
+        Complete tuners that have the variant. Classes are indices.
         """
         return pandas.concat(list(self._predictions(variant)), ignore_index=True)
 
     def _predictions(self, variant: str) -> Iterator[pandas.DataFrame]:
         for block, complete in leaderboard.complete_blocks(self.out):
             for tuner, records in complete.items():
-                for record in records:
+                for record in records if variant in details.shared_variants(records, self.demand) else ():
                     labels, original, tuned = predictions_of(record, variant, self.demand)
                     named = place_of(block) | {"tuner": tuner, "seed": record["cell"]["seed"]}
                     images = {"image": np.arange(len(labels)), "label": labels, "original": original, "tuned": tuned}
