@@ -11,6 +11,7 @@ from tunebench.boards import details
 from tunebench.boards.charts import HEAT_MAPS
 from tunebench.boards.comparison import BLOCK, title
 from tunebench.boards.leaderboard import Leaderboard
+from tunebench.glossary import entries
 
 ALL = "all blocks, mean"
 COSTS = ("latency_ratio", "params", "flops", "bytes", "tune_seconds")
@@ -87,8 +88,11 @@ def class_name(names: Sequence[str], number: int) -> str | int:
 
 
 def variants_of(board: Leaderboard) -> dict[str, str]:
-    """The variants that a board has, in its order, with the suffix of their columns."""
-    return {row["variant"]: "" if row["variant"] == "plain" else f"_{row['variant']}" for row in board.curves}
+    """The variants that a board has, in the glossary's order, with the suffix of their columns."""
+    order = list(entries()["variants"])
+    found = dict.fromkeys(row["variant"] for row in board.curves)
+    known = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return {name: "" if name == "plain" else f"_{name}" for name in known}
 
 
 def with_mean(table: pandas.DataFrame, keys: Sequence[str]) -> pandas.DataFrame:

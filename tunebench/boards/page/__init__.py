@@ -49,11 +49,17 @@ def embedded(board: Leaderboard, data: dict[str, pandas.DataFrame]) -> dict[str,
     return {
         "all": chart_data.ALL,
         "blocks": chart_data.blocks_of(board),
-        "variants": {name: entries()["variants"][name].text for name in chart_data.variants_of(board)},
+        "variants": {name: meaning(name) for name in chart_data.variants_of(board)},
         "kinds": {kind.name: {"heading": kind.heading, "text": kind.text} for kind in kinds},
         "heat_maps": HEAT_MAPS,
         "charts": {name: {"spec": CHARTS[name][1]().to_dict(), "data": compact(rows)} for name, rows in data.items()},
     }
+
+
+def meaning(variant: str) -> str:
+    """What the glossary says of a variant; nothing of one that it does not know."""
+    known = entries()["variants"]
+    return known[variant].text if variant in known else ""
 
 
 def compact(rows: pandas.DataFrame) -> dict[str, Any]:
