@@ -23,8 +23,6 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betaincinv, ndtri
 
 from tunebench.errors import UsageError
 
@@ -55,6 +53,8 @@ def loss_bound(lost: int, gained: int, samples: int, confidence: float) -> float
 
     if here(0.0) >= 0:
         return 0.0
+    from scipy.optimize import brentq  # a third of a second, which nobody waits for who reads results
+
     return float(brentq(here, 0.0, 1.0, xtol=1e-12)) if here(1.0) > 0 else 1.0
 
 
@@ -95,6 +95,8 @@ def samples_needed(
     """
     check_share("budget", budget)
     check_share("discordance", discordance)
+    from scipy.special import ndtri
+
     z, reserve = quantile(confidence), ndtri(power) * math.sqrt(max(discordance - loss**2, 0.0))
 
     def enough(samples: int) -> bool:
@@ -108,6 +110,8 @@ def recall_bound(hits: int, samples: int, confidence: float) -> float:
     """Lower bound of a recall of which ``hits`` of ``samples`` were seen (Clopper & Pearson 1934); exact."""
     check_counts(hits, 0, samples)
     quantile(confidence)
+    from scipy.special import betaincinv
+
     return float(betaincinv(hits, samples - hits + 1, 1 - confidence)) if hits else 0.0
 
 
@@ -147,6 +151,8 @@ def quantile(confidence: float) -> float:
     """Normal quantile of a confidence; UsageError outside (0.5, 1)."""
     if not 0.5 < confidence < 1:
         raise UsageError(f"confidence is {confidence}; give a share above 0.5 and below 1, such as 0.9")
+    from scipy.special import ndtri
+
     return float(ndtri(confidence))
 
 
