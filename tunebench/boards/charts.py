@@ -78,7 +78,7 @@ def searches() -> Any:
     import altair as alt
 
     return alt.Chart(named(), mark=alt.MarkDef("line", interpolate="step-after", strokeWidth=2)).encode(
-        x=alt.X("trial:Q", title="trials"),
+        x=alt.X("trial:Q", title="trials", axis=alt.Axis(tickMinStep=1)),
         y=alt.Y("gained:Q", title="target samples gained on validation"),
         detail="tuner:N",
         tooltip=["tuner:N", "trial:Q", number("gained", "samples gained")],
