@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from tunebench import Tuner, TuningTask
+from tunebench import LogitEdit, Tuner, TuningTask
+from tunebench.networks.edits import anatomy_of, fold
 from tunebench.networks.training import minibatches, sgd
 
 LEARNING_RATE = 0.05
@@ -81,10 +82,9 @@ def target_recall(model: nn.Module, task: TuningTask) -> float:
 
 
 def tuned(tuner: Tuner, task: TuningTask, params: Mapping[str, Any]) -> nn.Module:
-    """What the host does for one trial of a tuner that returns a module."""
-    model = tuner.tune(task, params, tuner.prepare(task))
-    assert isinstance(model, nn.Module)
-    return model
+    """The network that the host makes of one trial of a tuner."""
+    output = tuner.tune(task, params, tuner.prepare(task))
+    return fold(task.model, output, anatomy_of(task)) if isinstance(output, LogitEdit) else output
 
 
 def assert_keeps_the_rules(tuner: Tuner, task: TuningTask, params: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
-from tunebench import Tuner, TuningTask
+from tunebench import LogitEdit, Tuner, TuningTask
 from tunebench.training import CrossEntropy, fine_tune, limited
 
 BATCH_SIZE = 64
@@ -35,35 +35,42 @@ class LastLayer(Tuner):
 
     def skip(self, task: TuningTask) -> str | None:
         """The cached activations have to be what the output layer sees."""
-        head = output_layer(task.model)
-        if not isinstance(head, nn.Linear):
-            return "the last module of the network is not a Linear layer"
-        features = last_hidden(task)
-        if features.shape[1] != head.in_features or head.out_features != task.classes:
-            return "the output layer is not fed by the last hidden layer"
-        with torch.no_grad():
-            same = torch.allclose(head(features[:64]), task.logits_train[:64], rtol=1e-3, atol=1e-3)
-        return None if same else "the output layer is not fed by the last hidden layer"
+        if not any(isinstance(part, nn.Linear) for part in task.model.modules()):
+            return "the network has no Linear layer"
+        return None if output_layer(task) is not None else "the output layer is not fed by the last hidden layer"
 
     def prepare(self, task: TuningTask) -> Tensor:
         """The features (N, units of the last hidden layer), shared by all trials."""
         return last_hidden(task)
 
-    def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Tensor) -> nn.Module:
-        """A copy in which only the output layer has changed."""
-        model = copy.deepcopy(task.model)
+    def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Tensor) -> LogitEdit:
+        """What the retrained output layer adds to the logits."""
+        before = output_layer(task)
+        assert before is not None
         steps = limited(params["steps"], len(task.y_train))
         rows = oversampled_rows(task.y_train, task.targets, params["rate"], steps, task.seed)
         batches = ((prepared.index_select(0, part), task.y_train.index_select(0, part)) for part in rows)
-        head = nn.Sequential(output_layer(model))
+        head = nn.Sequential(copy.deepcopy(before))
         lr = params["lr_multiplier"] * task.learning_rate
         fine_tune(head, batches, CrossEntropy(), lr, task.seed, weight_decay=params["l2"])
-        return model.eval()
+        with torch.no_grad():
+            weight = task.hidden_train.new_zeros(task.classes, task.hidden_train.shape[1])
+            weight[:, -prepared.shape[1] :] = head[0].weight - before.weight
+            bias = weight.new_zeros(task.classes) if before.bias is None else head[0].bias - before.bias
+        return LogitEdit(weight, bias)
 
 
-def output_layer(model: nn.Module) -> nn.Module:
-    """The module that ``model`` defines last."""
-    return list(model.modules())[-1]
+def output_layer(task: TuningTask) -> nn.Linear | None:
+    """The Linear layer that makes the logits of the last hidden layer's activations, or None."""
+    features = last_hidden(task)
+    wanted = (features.shape[1], task.classes)
+    for part in reversed(list(task.model.modules())):
+        if isinstance(part, nn.Linear) and (part.in_features, part.out_features) == wanted:
+            with torch.no_grad():
+                found = part(features[:64].to(part.weight.dtype)).to(task.logits_train.dtype)
+            if torch.allclose(found, task.logits_train[:64], rtol=1e-3, atol=1e-3):
+                return part
+    return None
 
 
 def last_hidden(task: TuningTask) -> Tensor:

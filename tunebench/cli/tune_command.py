@@ -20,6 +20,7 @@ from tunebench.cli.output import say
 @click.option("--data", required=True, metavar="PATH|NAME", help="Folder of images by class, npz:FILE, or a data set.")
 @click.option("--target", required=True, metavar="CLASS", help="Name or number of the class to raise.")
 @click.option("--budget", type=float, default=0.5, show_default=True, help="Points of OA that may be lost.")
+@click.option("--recall", type=float, metavar="SHARE", help="Least TA instead of a budget, such as 0.95.")
 @click.option("--confidence", type=float, default=0.9, show_default=True, help="Of the certificate.")
 @many("--tuner", "tuners", help="Name or glob; auto takes those that fit.  [auto]")
 @click.option("--transform", metavar="FILE.py:NAME", help="Your transform, from PIL image to tensor.")
@@ -58,7 +59,7 @@ def command(**flags: Any) -> int:
     data = own_data.own_data(flags["data"], place, inputs)
     target = data.target(flags["target"])
     network = own_network(flags["model"], flags["weights"], data.dataset.shape, len(data.names))
-    wish = Wish(target, flags["tuners"], flags["budget"], confidence=flags["confidence"], trials=flags["trials"])
+    wish = Wish(target, flags["tuners"], flags["budget"], flags["recall"], flags["confidence"], trials=flags["trials"])
     options = RunOptions(
         out=out,
         jobs=flags["jobs"] or usable_cores(),
@@ -73,7 +74,7 @@ def command(**flags: Any) -> int:
     finally:
         bars.end()
     lines = lines_of(comparison)
-    choice = pick(lines, wish.confidence)
+    choice = pick(lines, wish)
     command_line = shlex.join(["tunebench", *sys.argv[1:]])
     report = reports.Report(comparison, lines, choice, data.note, command_line)
     say(reports.opening(report))

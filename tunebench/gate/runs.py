@@ -67,9 +67,11 @@ def protocol_changes(now: Row, before: Row) -> list[str]:
     found = differences(before["suite"]["seeds"], now["suite"]["seeds"], "seeds")
     for place in sorted(ours["originals"].keys() & theirs["originals"].keys()):
         found += differences(theirs["originals"][place], ours["originals"][place], place)
-    for part in ("options", "protocol"):
-        found += differences(theirs["rest"].get(part), ours["rest"].get(part), part)
-    return found
+    found += differences(theirs["rest"].get("protocol"), ours["rest"].get("protocol"), "protocol")
+    options = [inputs["rest"].get("options") or {} for inputs in (theirs, ours)]
+    # an option that one side does not know decides only figures that it does not have
+    shared = options[0].keys() & options[1].keys()
+    return found + differences(*({name: side[name] for name in shared} for side in options), "options")
 
 
 def version_changes(now: Row, before: Row) -> list[str]:

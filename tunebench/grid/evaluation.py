@@ -19,7 +19,7 @@ from tunebench.errors import DataError, HostFault, InvalidOutput, TunebenchError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.naming import cut, printable
-from tunebench.networks.activations import activations, forward
+from tunebench.networks.activations import Activations, activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import agree, anatomy_of, edited_logits, fold
 from tunebench.networks.integrity import data_fault
@@ -40,6 +40,8 @@ from tunebench.workers import isolation
 
 Record = dict[str, Any]
 PROBE_ROWS = 8
+CHECKED = 512
+"""Test samples on which a folded network is run."""
 
 
 def run_cell(job: Job) -> Record:
@@ -135,6 +137,8 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
     device = torch.device(job.device)
     with hosts_part():
         task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
+    if job.original.protocol == "own":  # its owner's samples are all there is
+        return result_of(task, tuner, job.options, lambda: Samples(task.x_valid, task.y_valid))
     return result_of(task, tuner, job.options, lambda: load_test(job.original, job.cell.targets, device))
 
 
@@ -165,7 +169,10 @@ def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Call
 
 def final_scores(task: TuningTask, selection: Selection, test: Samples, demand: Demand) -> Record:
     """Test metrics of the original and of every chosen candidate, with packed per-image predictions."""
-    seen = activations(task.model, test.x, max_hidden=task.max_hidden)
+    if test.x is task.x_valid:
+        seen = Activations(task.hidden_valid, task.logits_valid, task.layer_of)
+    else:
+        seen = activations(task.model, test.x, max_hidden=task.max_hidden)
     labels = test.y.cpu().numpy()
     original = seen.logits.argmax(1).cpu().numpy()
     points: dict[str, dict[str, Record]] = {}
@@ -217,13 +224,19 @@ def describe(candidate: Candidate) -> Record:
 
 
 def test_logits(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor, logits: Tensor) -> Tensor:
-    """Logits (N, C) by a real forward of the finished network, held against the cached activations for an edit."""
-    out = forward(finished(task, candidate), x)
+    """Logits (N, C) by a forward of the finished network; of an edit, from the activations of the original.
+
+    A real forward of the folded network on the first `CHECKED` samples has to agree with these.
+    """
+    network = finished(task, candidate)
     if isinstance(candidate.output, LogitEdit):
-        expected = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
-        if not agree(out, expected, task.model):
-            worst = float((out - expected).abs().max())
+        out = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
+        folded = forward(network, x[:CHECKED])
+        if not agree(folded, out[:CHECKED], task.model):
+            worst = float((folded - out[:CHECKED]).abs().max())
             raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
+    else:
+        out = forward(network, x)
     if not bool(torch.isfinite(out).all()):
         raise InvalidOutput("the tuned network's logits on test are NaN or infinite")
     return out

@@ -64,6 +64,7 @@ def tune(
     target: int | str,
     *,
     budget: float = 0.5,
+    recall: float | None = None,
     names: Sequence[str] | None = None,
     tuners: Sequence[str] = (),
     confidence: float = 0.9,
@@ -74,7 +75,8 @@ def tune(
     ``train`` is what tuners fit on, or None: then half of ``valid`` is. ``valid`` are samples that the network has
     not seen. Both are (x, y) with x (N, *shape) as the network takes it and y (N,) class numbers, as tensors or arrays;
     or a data set or loader of such samples or batches. ``target`` is a class number, or one of ``names``. ``budget``
-    is in percentage points. The model is used as it is and copied, never trained over. No file is written.
+    is in percentage points of OA; ``recall`` asks instead for that TA at least, a fraction, at the least loss of OA.
+    The model is used as it is and copied, never trained over. No file is written.
 
     Raises UsageError or DataError, one line, for what cannot be used.
     """
@@ -85,10 +87,10 @@ def tune(
         x_fit, y_fit, x, y = x[fit], y[fit], x[rest], y[rest]
     task = task_of(model, (x_fit, y_fit), (x, y), number(target, names))
     known = tuple(names) if names is not None else tuple(map(str, range(task.classes)))
-    wish = Wish(task.target, tuple(tuners), budget, confidence=confidence, trials=trials)
+    wish = Wish(task.target, tuple(tuners), budget, recall, confidence, trials=trials)
     comparison = compare_here(task, known, wish)
     lines = lines_of(comparison)
-    choice = pick(lines, confidence)
+    choice = pick(lines, wish)
     report = Report(comparison, lines, choice, f"tuners fit on {len(y_fit):,} samples, chosen on {len(y):,}")
     return Tuned(comparison.rebuild(choice.line.tuner, choice.line.variant), report, task.model)
 

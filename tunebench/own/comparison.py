@@ -25,6 +25,7 @@ from tunebench.own.network import OwnNetwork
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell
 from tunebench.results.store import Store
+from tunebench.selection.budgets import Demand, demand_of
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import SearchOptions
 from tunebench.selection.variants import Variant
@@ -50,7 +51,17 @@ class Wish:
     recall: float | None = None
     """The least TA, as a fraction, instead of a budget."""
     confidence: float = 0.9
+    """With which the promise of the network that is taken holds, whichever of the tuners made it."""
     trials: int = 30
+
+    @property
+    def demand(self) -> Demand:
+        """What a choice has to keep."""
+        return demand_of(self.budget, self.recall)
+
+    def confidence_each(self, tuners: Sequence[str]) -> float:
+        """With which each of ``tuners`` has to be certified, so that the best of them may be picked (Bonferroni)."""
+        return 1 - (1 - self.confidence) / max(1, len([name for name in tuners if name != "original"]))
 
 
 @dataclass
@@ -75,8 +86,8 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     dataset, spec = data.dataset, network.spec
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
-        targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, protocol=OWN,
-        confidence=wish.confidence,
+        targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, recall=wish.recall,
+        confidence=wish.confidence_each(tuners), protocol=OWN,
     )  # fmt: skip
     store = Store(options.out)
     store.examine()
@@ -95,7 +106,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     def rebuild(tuner: str, variant: Variant) -> nn.Module:
         own = load_task(key, spec, (wish.target,), tuner, torch.device(options.device))
         torch.manual_seed(own.seed)
-        return rebuilt(own, registry.tuner(tuner), records[tuner]["points"][variant][str(wish.budget)])
+        return rebuilt(own, registry.tuner(tuner), records[tuner]["points"][variant][str(wish.demand)])
 
     return Comparison(wish, data.names, records, rebuild, task, data.paths)
 
@@ -103,10 +114,12 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
 def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Comparison:
     """The same in this process, without files: for a call from Python."""
     registry = load_registry()
-    options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=wish.confidence)
+    tuners = chosen_tuners(registry, wish, False)
+    confidence = wish.confidence_each(tuners)
+    options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=confidence, recall=wish.recall)
     records: dict[str, Record] = {}
     found: dict[str, Selection] = {}
-    for name in sorted(chosen_tuners(registry, wish, False), key=lambda name: (name != "original", name)):
+    for name in sorted(tuners, key=lambda name: (name != "original", name)):
         tuner = registry.tuner(name)
         own = replace(task, seed=seed_of(task.seed, name))
         reason = tuner.skip(own)
@@ -114,10 +127,10 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Compar
             records[name] = failure("skipped", reason)
             continue
         found[name] = search(tuner, own, options)
-        scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.budget)
+        scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.demand)
         records[name] = {"status": "ok", "tune_seconds": found[name].tune_seconds, **scores}
     return Comparison(
-        wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.budget]), task
+        wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.demand]), task
     )
 
 

@@ -34,7 +34,11 @@ class Line:
     gained: int = 0
     params: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
-    """confidence, bound, samples, lost, gained: OA falls by at most ``bound`` points; None where there is none."""
+    """confidence, bound, samples, lost, gained, hits: OA falls by at most the fraction ``bound``, or under a floor TA
+    is at least that; None where nothing is certified.
+    """
+    missing: int | None = None
+    """Without a certificate, how many more samples it would probably have taken."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,13 +69,13 @@ def lines_of(comparison: Comparison) -> list[Line]:
 
 def line_of(tuner: str, record: Record, variant: Variant, wish: Wish) -> Line:
     """One variant of a tuner at the budget."""
-    point = record["points"][variant][str(wish.budget)]
+    point = record["points"][variant][str(wish.demand)]
     hits, total = point["valid"]["hits"], target_total(record, wish.target)
     interval = binomtest(hits, total).proportion_ci(0.95, method="wilson")
     return Line(
         tuner, "ok", record.get("reason"), variant, point["test"]["ta"], interval.low, interval.high,
         point["test"]["oa"], point["valid"]["lost"], point["valid"]["gained"], point["params"],
-        point.get("certificate"),
+        point.get("certificate"), record["points"].get("certified", {}).get(str(wish.demand), {}).get("missing"),
     )  # fmt: skip
 
 
@@ -85,7 +89,7 @@ def merit(line: Line) -> tuple[bool, float, float, int, int]:
     return line.certificate is not None, line.ta, line.oa, -line.size[0], -line.size[1]
 
 
-def pick(lines: Iterable[Line], confidence: float) -> Choice:
+def pick(lines: Iterable[Line], wish: Wish) -> Choice:
     """The line to take: of those with a certificate the one with the highest TA, ties to the smaller change.
 
     Where nothing is certified, the best on the samples at hand, and the sentence says that it is no promise.
@@ -97,13 +101,17 @@ def pick(lines: Iterable[Line], confidence: float) -> Choice:
     if best.ta <= original.ta or best.tuner == "original":
         return Choice(original, "no tuner raises the class within the limits; the network stays as it is")
     if best.certificate is None:
+        missing = min((line.missing for line in good if line.missing is not None), default=None)
+        more = "" if missing is None else f"; about {missing:,} more samples would have been needed"
+        limit = "budget" if wish.recall is None else "floor"
         return Choice(
             best,
-            f"{named(best)} has the highest recall within the budget ({gain:+.1f} points), but nothing could be "
-            "certified: the budget was kept on these samples, and new data may break it",
+            f"{named(best)} has the highest recall within the {limit} ({gain:+.1f} points), but nothing could be "
+            f"certified: the {limit} was kept on these samples, and new data may break it{more}",
         )
     return Choice(
-        best, f"{named(best)} has the highest recall ({gain:+.1f} points) of all with a certificate at {confidence:.0%}"
+        best,
+        f"{named(best)} has the highest recall ({gain:+.1f} points) of all with a certificate at {wish.confidence:.0%}",
     )
 
 

@@ -12,7 +12,7 @@ import tabulate
 
 from tunebench.boards.page import own as page
 from tunebench.naming import printable
-from tunebench.own.comparison import Comparison
+from tunebench.own.comparison import Comparison, Wish
 from tunebench.own.files import Written
 from tunebench.own.pick import Choice, Line, confusions, hardest, named
 from tunebench.results.store import write_text
@@ -56,7 +56,7 @@ class Report:
             "params": line.params,
             "budget": wish.budget,
             "recall": wish.recall,
-            "certificate": line.certificate,
+            "certificate": line.certificate and line.certificate | {"confidence": wish.confidence},
             "why": self.choice.why,
             "confusions": confusions(record, wish.target, self.comparison.names),
             "hardest": hardest(self.comparison),
@@ -129,18 +129,19 @@ def table(report: Report, kind: str = "simple") -> str:
                 f"{100 * (line.ta - before.ta):+.1f}",
                 f"{100 * (line.oa - before.oa):+.2f}",
                 f"{line.lost}/{line.gained}",
-                promise(line),
+                promise(line, report.comparison.wish),
             ]
         )
     headers = ["", "tuner", "TA %", "95 % interval", "TA gain", "OA change", "lost/gained", "certificate"]
     return tabulate.tabulate(rows, headers=headers, tablefmt=kind, disable_numparse=True)
 
 
-def promise(line: Line) -> str:
+def promise(line: Line, wish: Wish) -> str:
     """A certificate in a few words."""
     if line.certificate is None:
         return "" if line.tuner == "original" else "none"
-    return f"OA -{100 * line.certificate['bound']:.2f} at most"
+    bound = 100 * line.certificate["bound"]
+    return f"TA {bound:.1f} at least" if wish.recall is not None else f"OA -{bound:.2f} at most"
 
 
 def closing(report: Report) -> str:
@@ -148,10 +149,15 @@ def closing(report: Report) -> str:
     line = report.choice.line
     text = [f"chosen  {report.choice.why}"]
     if line.certificate is not None:
-        c = line.certificate
+        c, wish = line.certificate, report.comparison.wish
+        kept = (
+            f"TA is at least {c['bound']:.1%}"
+            if wish.recall is not None
+            else f"OA falls by at most {100 * c['bound']:.2f} points"
+        )
         text.append(
-            f"promise OA falls by at most {100 * c['bound']:.2f} points on new data like these, with confidence "
-            f"{c['confidence']:.0%} ({c['samples']:,} samples, {c['lost']} lost, {c['gained']} gained)"
+            f"promise {kept} on new data like these, with confidence {wish.confidence:.0%}, whichever tuner was "
+            f"taken ({c['samples']:,} samples that no choice has seen, {c['lost']} lost, {c['gained']} gained)"
         )
     text += [f"file    {written.path}: {written.note}" for written in report.files]
     return "\n".join(text)

@@ -33,7 +33,7 @@ def render(report: Content) -> str:
         before=percent(report["original"]),
         after=percent(report["tuned"]),
         samples=f", on {size['all']:,} samples, {size['target']:,} of them {report['target']}" if size else "",
-        promise=promise(report["certificate"]),
+        promise=promise(report),
         chart=drawn(good, report) if good else "",
         headings=HEADINGS,
         rows=[line_of(line, report) for line in report["candidates"]],
@@ -53,14 +53,19 @@ def percent(figures: Content) -> dict[str, str]:
     return {name: column(name).shown(figures[name]) for name in ("ta", "oa")}
 
 
-def promise(certificate: Content | None) -> dict[str, str]:
+def promise(report: Content) -> dict[str, str]:
     """What holds on new data, or that nothing is known to."""
+    certificate = report["certificate"]
     if certificate is None:
         text = "The figures are of the samples that chose; nothing is certified, and new data may break the budget."
         return {"heading": "No promise.", "text": text}
+    bound = 100 * certificate["bound"]
+    kept = (
+        f"OA falls by at most {bound:.2f} points" if report.get("recall") is None else f"TA is at least {bound:.1f} %"
+    )
     return {
         "heading": "Promise.",
-        "text": f"On new data like these OA falls by at most {100 * certificate['bound']:.2f} points, with confidence "
+        "text": f"On new data like these {kept}, with confidence "
         f"{100 * certificate['confidence']:.0f} %: of {certificate['samples']:,} samples {certificate['lost']} were "
         f"lost and {certificate['gained']} gained.",
     }
