@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tunebench import UsageError, gate
+from tunebench.gate.runs import protocol_changes
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack, predictions_of
 from tunebench.results.store import Store
@@ -306,3 +307,14 @@ def test_gate_imports_no_torch():
         "import sys, tunebench.gate; sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'optuna', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_option_that_the_baseline_does_not_know_is_no_other_protocol(runs):
+    """A baseline from before an option was there is still one: what the option decides is not in it."""
+    now, base = runs
+    lock = Store(base).lock()
+    for name in ("confidence", "recall"):
+        del lock["inputs"]["rest"]["options"][name]
+    assert protocol_changes(Store(now).lock(), lock) == []
+    lock["inputs"]["rest"]["options"]["margin"] = "1se"
+    assert protocol_changes(Store(now).lock(), lock) == ["options.margin: 1se -> none"]
