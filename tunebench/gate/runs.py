@@ -68,10 +68,10 @@ def protocol_changes(now: Row, before: Row) -> list[str]:
     for place in sorted(ours["originals"].keys() & theirs["originals"].keys()):
         found += differences(theirs["originals"][place], ours["originals"][place], place)
     found += differences(theirs["rest"].get("protocol"), ours["rest"].get("protocol"), "protocol")
-    options = [inputs["rest"].get("options") or {} for inputs in (theirs, ours)]
+    then, here = (inputs["rest"].get("options") or {} for inputs in (theirs, ours))
     # an option that one side does not know decides only figures that it does not have
-    shared = options[0].keys() & options[1].keys()
-    return found + differences(*({name: side[name] for name in shared} for side in options), "options")
+    shared = then.keys() & here.keys()
+    return found + differences({k: then[k] for k in shared}, {k: here[k] for k in shared}, "options")
 
 
 def version_changes(now: Row, before: Row) -> list[str]:
