@@ -18,8 +18,14 @@ UNSEEN = (
 """Controls, line separators, marks of direction, characters without width, halves of characters."""
 CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
 """What acts on a terminal or hides in a text; not the tab and the end of a line."""
-NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,200}}")
+NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,1000}}")
 """What the name of a data set, network or class in a file may be."""
+
+
+LONGEST_PART, KEPT_OF_PART = 200, 120
+"""Bytes of a component of a path, of which most file systems allow 255; how many of them a hashed one keeps."""
+HASHED = "="
+"""Before the hash of a name; quoting leaves no such sign."""
 
 
 def printable(text: str) -> str:
@@ -76,10 +82,24 @@ def spelt_out(patterns: Iterable[str], known: Iterable[str], unknown: Callable[[
 
 
 def path_part(name: str) -> str:
-    """``name`` as one component of a path, reversible by `name_of`; refuses what would leave the folder."""
+    """``name`` as one component of a path, reversible by `name_of` unless it `is_hashed`; refuses what would leave it.
+
+    One that is too long for a file system, and in other scripts that is soon, keeps its head and gets a hash.
+    """
     if name in ("", ".", ".."):
         raise UsageError(f"{name!r} cannot be used as a name")
-    return quote(name, safe="")
+    try:
+        part = quote(name, safe="")
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{name!r} cannot be used as a name: it is not UTF-8") from exc
+    if len(part) <= LONGEST_PART:
+        return part
+    return f"{part[:KEPT_OF_PART]}{HASHED}{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def is_hashed(part: str) -> bool:
+    """Whether `path_part` has shortened a name to ``part``, so that only the file itself knows it."""
+    return HASHED in part
 
 
 def name_of(part: str) -> str:

@@ -17,8 +17,9 @@ from conftest import run_command
 from pebble import ProcessExpired
 
 from tunebench import UsageError
+from tunebench.datasets import Place
 from tunebench.errors import HostFault
-from tunebench.grid import plan, runner
+from tunebench.grid import evaluation, plan, runner
 from tunebench.grid.evaluation import failure, record_of
 from tunebench.grid.observer import Silent
 from tunebench.grid.provenance import provenance
@@ -252,6 +253,38 @@ def test_a_silent_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr("tunebench.workers.cluster.PATIENCE", 1)
     with pytest.raises(UsageError, match=r"dask://127.0.0.1:1: no dask scheduler answers there"):
         open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
+
+
+@pytest.mark.parametrize(
+    ("executor", "address"), [("dask://h:1", "tcp://h:1"), ("tcp://h:1", "tcp://h:1"), ("tls://h:1", "tls://h:1")]
+)
+def test_schedulers_are_reached_by_their_protocol(monkeypatch, executor, address):
+    """A tls:// scheduler is asked for with TLS; certificates are dask's business."""
+    distributed = pytest.importorskip("distributed")
+    asked = []
+
+    def client(address, **options):
+        asked.append(address)
+        raise OSError("enough")
+
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(UsageError, match=f"--executor {executor}: no dask scheduler answers"):
+        open_engine(executor, LocalEngine(1), None)
+    assert asked == [address]
+
+
+def test_a_workers_own_data_folder_wins(jobs, monkeypatch, tmp_path):
+    """On another machine TUNEBENCH_DATA is used where it is set, and the client's path where it is not."""
+    from dataclasses import replace
+
+    seen = []
+    monkeypatch.setattr(evaluation, "make_ready", lambda job: seen.append(job.place))
+    job = replace(jobs[0], place=Place(tmp_path / "client", download=True))
+    monkeypatch.setenv("TUNEBENCH_DATA", str(tmp_path / "worker"))
+    evaluation.make_ready_elsewhere(job)
+    monkeypatch.delenv("TUNEBENCH_DATA")
+    evaluation.make_ready_elsewhere(job)
+    assert seen == [Place(tmp_path / "worker", download=True), Place(tmp_path / "client", download=True)]
 
 
 def test_a_lost_scheduler_ends_the_run():

@@ -20,7 +20,7 @@ def many(*names: str, help: str) -> Decorator:
 
 data_dir_option: Decorator = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, resolve_path=True),
     envvar="TUNEBENCH_DATA",
     help="Folder with the data sets in torchvision's layout.  [$TUNEBENCH_DATA]",
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,12 @@ def make_ready(job: Job) -> None:
                 raise DataError(f"{key.dataset} on {where} is not the data set of the run; copy the same files")
             materialise(dataset)
         ensure_original(key, model_of(registry, job))
+
+
+def make_ready_elsewhere(job: Job) -> None:
+    """`make_ready` on another machine than the run's: its own TUNEBENCH_DATA wins over the path that the run has."""
+    own, place = os.environ.get("TUNEBENCH_DATA"), job.place or Place(None)
+    make_ready(replace(job, place=replace(place, data_dir=Path(own))) if own else job)
 
 
 def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:

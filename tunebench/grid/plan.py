@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunebench.datasets import Dataset, Place, expand_datasets, open_dataset
+import numpy as np
+import torch
+
+from tunebench.datasets import Dataset, Place, expand_datasets, holdout, open_dataset
 from tunebench.errors import UsageError
 from tunebench.grid.observer import Silent
 from tunebench.grid.preparation import architectures
@@ -20,6 +23,7 @@ from tunebench.networks.models import ModelSpec, expand_models, find_model, offe
 from tunebench.networks.originals import OriginalKey, Recipe
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs, place_name
+from tunebench.results.records import MOST_CELLS
 from tunebench.results.store import Store
 from tunebench.selection.selector import SearchOptions
 from tunebench.source import PluginFile
@@ -50,7 +54,7 @@ def bytes_of(text: str) -> int:
     match = re.fullmatch(r"([1-9]\d{0,14})([KMGT]?)B?", text.strip().upper(), re.ASCII)
     if not match:
         raise UsageError(f"{text!r} is not a size; write 500M or 2G")
-    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
+    return min(int(match[1]) << 10 * " KMGT".index(match[2] or " "), 2**62)
 
 
 @dataclass
@@ -84,9 +88,9 @@ class Plan:
             )
             for spec in self.models.values():
                 seen = self.architectures.get((dataset.name, spec.name))
+                first = originals.original_key(dataset, spec, recipe, self.suite.protocol, 0, seen)  # type: ignore[arg-type]
                 for seed in range(self.suite.seeds):
-                    key = originals.original_key(dataset, spec, recipe, self.suite.protocol, seed, seen)  # type: ignore[arg-type]
-                    yield replace(key, max_hidden=self.suite.max_hidden)
+                    yield replace(first, seed=seed, max_hidden=self.suite.max_hidden)
 
 
 def make_plan(suite: Suite, options: RunOptions) -> Plan:
@@ -97,11 +101,34 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     models = {name: find_model(name, offered.values()) for name in expand_models(suite.models, offered)}
     named = expand_datasets(suite.datasets, sources)
     datasets = {name: open_dataset(name, options.place, sources) for name in named}
-    for dataset in datasets.values():
-        check_targets(suite.targets, dataset.class_names, dataset.name)
+    places = [check_targets(suite.targets, d.class_names, d.name, measured(d, suite)) for d in datasets.values()]
+    cells = sum(places) * len(models) * len(tuners) * suite.seeds
+    if cells > MOST_CELLS:
+        raise UsageError(
+            f"that is a grid of {cells:,} cells, more than {MOST_CELLS:,}; run it in parts, by data set say"
+        )
+    if options.executor != "processes":
+        check_paths(datasets)
     for dataset in datasets.values():  # refuses a recipe that was never published for a data set
         originals.find_recipe(suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size)
     return Plan(suite, registry, datasets, models, tuners)
+
+
+def measured(dataset: Dataset, suite: Suite) -> dict[str, list[int]]:
+    """Samples per class of the test split, and of validation where it is held out: the same numbers for every seed."""
+    labels, train = {"test": dataset.numbered("test")}, dataset.numbered("train")
+    if suite.protocol == "holdout":
+        own = train[dataset.train_size :]
+        labels["validation"] = own if len(own) else train[holdout(torch.from_numpy(train), 0)[1].numpy()]
+    return {split: np.bincount(y, minlength=dataset.classes).tolist() for split, y in labels.items()}
+
+
+def check_paths(names: Iterable[str]) -> None:
+    """UsageError for a data set whose path another machine cannot know."""
+    for name in names:
+        kind, colon, path = name.partition(":")
+        if colon and not Path(path).expanduser().is_absolute():
+            raise UsageError(f"data set {name!r} is relative to this folder; on a cluster write {kind}:/ and the rest")
 
 
 def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: RunOptions) -> Iterator[Job]:
@@ -117,7 +144,8 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
         place = f"{dataset} {model}"
         names = plan.datasets[dataset].class_names
         known = [records[key] for key in keys if key in records] or [unknown_original(len(names))]
-        for target in resolve_targets(plan.suite.targets, known, names, place):
+        tested = np.bincount(plan.datasets[dataset].numbered("test"), minlength=len(names))
+        for target in resolve_targets(plan.suite.targets, known, names, place, tested.tolist()):
             for tuner in plan.tuners:
                 for key in sorted(keys, key=lambda key: key.seed):
                     cell = Cell(dataset, model, target, tuner, key.seed)

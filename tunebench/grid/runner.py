@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tunebench.errors import HostFault, StoreError, UsageError
 from tunebench.grid import suite as suites
-from tunebench.grid.evaluation import Record, failure, make_ready, ready, record_of, run_cell
+from tunebench.grid.evaluation import Record, failure, make_ready, make_ready_elsewhere, ready, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
 from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
@@ -19,7 +19,8 @@ from tunebench.grid.preparation import architectures, train_originals
 from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
-from tunebench.networks.originals import OriginalKey
+from tunebench.networks.cache import in_use
+from tunebench.networks.originals import OriginalKey, data_folder
 from tunebench.results.cells import FAILURES, UNDONE, Cell, Job, differences
 from tunebench.results.folder import set_aside
 from tunebench.results.store import Damaged, Store
@@ -53,9 +54,11 @@ def run_plan(plan: Plan, options: RunOptions, observer: Observer, local: LocalEn
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
     store.prepare()
-    with contextlib.closing(
-        open_engine(options.executor, local, options.memory, Preparation(ready, make_ready))
-    ) as engine:
+    preparation = Preparation(ready, make_ready_elsewhere)
+    with (
+        in_use({folder for key in plan.originals() for folder in (data_folder(key.data), key.folder)}),
+        contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine,
+    ):
         records = train_originals(plan, local, observer, options)
         jobs = list(make_jobs(plan, records, options))
         lock(store, plan, jobs)

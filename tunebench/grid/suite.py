@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tunebench.errors import UsageError
-from tunebench.naming import unknown_name
+from tunebench.naming import cut, one_line, unknown_name
+from tunebench.results.records import check_suite
+from tunebench.results.shapes import Damaged
 
 PROTOCOLS = ("holdout", "paper")
 OWN = "own"
@@ -20,6 +23,11 @@ ask for it in a suite, because the figures of such a board are measured where th
 """
 RECIPES = ("paper", "converged", "quick")
 MARGINS = ("none", "1se")
+MOST_SEEDS, MOST_TRIALS = 10**4, 10**6
+LARGEST_SUITE = 2**20
+"""Bytes of a suite file."""
+LONGEST = 366 * 24 * 3600.0
+"""Seconds of a timeout."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
         text, source = embedded_text(), "the embedded suite"
     else:
         try:
-            text, source = path.read_text(encoding="utf-8"), str(path)
+            if path.stat().st_size > LARGEST_SUITE:
+                raise UsageError(f"{path} is larger than {LARGEST_SUITE // 2**20} MiB; that is no suite")
+            text, source = path.read_text(encoding="utf-8-sig"), str(path)
         except (OSError, UnicodeDecodeError) as exc:
             raise UsageError(f"cannot read the suite {path}: {getattr(exc, 'strerror', None) or exc}") from exc
     return replace(parse_suite(text, source), **given)
@@ -92,8 +102,8 @@ def parse_suite(text: str, source: str) -> Suite:
     """Parse a suite.toml; UsageError for bad TOML, an unknown key or a wrong type."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise UsageError(f"{source}: not valid TOML: {exc}") from exc
+    except (ValueError, RecursionError) as exc:  # of numbers beyond all bounds, and brackets without an end
+        raise UsageError(f"{source}: not valid TOML: {one_line(cut(str(exc), 200))}") from exc
     known = {field.name: field for field in fields(Suite)}
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -121,12 +131,14 @@ def check(suite: Suite) -> None:
     """UsageError for a value out of range."""
     if suite.name in ("", "..") or suite.name != Path(suite.name).name:
         raise UsageError(f"name is {suite.name!r}; it names the run folder, so give one part of a path")
-    if suite.seeds < 1:
-        raise UsageError(f"seeds is {suite.seeds}; give at least 1")
+    if not 1 <= suite.seeds <= MOST_SEEDS:
+        raise UsageError(f"seeds is {suite.seeds}; give at least 1 and at most {MOST_SEEDS:,}")
     if suite.max_hidden < 1:
         raise UsageError(f"max_hidden is {suite.max_hidden}; give at least 1")
-    if suite.trials < 2:
-        raise UsageError(f"trials is {suite.trials}; give at least 2 (trial 0 is the unchanged original)")
+    if not 2 <= suite.trials <= MOST_TRIALS:
+        raise UsageError(
+            f"trials is {suite.trials}; give at least 2 and at most {MOST_TRIALS:,} (trial 0 is the unchanged original)"
+        )
     if not 0 <= suite.budget <= 100:
         raise UsageError(f"budget is {suite.budget}; give percentage points of OA between 0 and 100")
     if suite.recall is not None and not 0 < suite.recall < 1:
@@ -144,11 +156,16 @@ def check(suite: Suite) -> None:
         if not getattr(suite, key):
             raise UsageError(f"{key} is empty; name at least one")
     seconds_of(suite.timeout)
+    try:  # whatever else the lock of the run could not hold
+        check_suite(json.loads(json.dumps(asdict(suite))))
+    except Damaged as exc:
+        raise UsageError(f"{exc}; names are printable UTF-8 of at most 1,000 characters") from exc
 
 
 def seconds_of(text: str) -> float:
     """Seconds of a duration such as ``90s``, ``10m``, ``2h`` or a bare number of seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not match or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is not a duration; write 90s, 10m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST:
+        raise UsageError(f"{cut(text, 40)!r} is not a duration; write 90s, 10m or 2h")
+    return seconds

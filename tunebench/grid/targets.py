@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,27 @@ SHOWN = 12
 
 
 def resolve_targets(
-    patterns: Iterable[str], originals: Sequence[dict[str, Any]], names: Sequence[str], place: str
+    patterns: Iterable[str],
+    originals: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    place: str,
+    tested: Sequence[int] | None = None,
 ) -> list[str]:
     """Targets such as ``"5"`` or ``"3+5"`` for what a user typed, in the order given, without repeats.
 
     ``originals`` are the records of all seeds of one data set and model; ``weakest`` is the class with the lowest
     validation accuracy averaged over them. ``names`` are those of the classes, ``place`` names data set and model in
-    errors.
+    errors. A class without a test sample, where ``tested`` counts none, is never the weakest.
     """
     hits = np.array([record["valid_hits"] for record in originals], dtype=float)
     totals = np.array([record["valid_totals"] for record in originals])
     with np.errstate(invalid="ignore"):
         accuracy = (hits / totals).mean(axis=0)
-    by_weakness = [int(c) for c in np.argsort(accuracy, kind="stable") if not np.isnan(accuracy[c])]
+    by_weakness = [
+        int(c)
+        for c in np.argsort(accuracy, kind="stable")
+        if not np.isnan(accuracy[c]) and (tested is None or tested[c])
+    ]
     found: list[str] = []
     for pattern in patterns:
         found += expand(pattern, by_weakness, names, place)
@@ -44,10 +53,25 @@ def resolve_targets(
     return list(dict.fromkeys(found))
 
 
-def check_targets(patterns: Iterable[str], names: Sequence[str], place: str) -> None:
-    """UsageError for a target that no original can give a meaning to: known before anything is trained."""
-    for pattern in patterns:
-        expand(pattern, list(range(len(names))), names, place)
+def check_targets(
+    patterns: Iterable[str],
+    names: Sequence[str],
+    place: str,
+    counts: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> int:
+    """How many targets there will be at most, known before anything is trained.
+
+    UsageError for a target that no original can give a meaning to, DataError for a class without a sample in one of
+    the splits whose samples per class are in ``counts``.
+    """
+    measured = [c for c in range(len(names)) if all(counted[c] for counted in counts.values())]
+    found = {pattern: expand(pattern, measured, names, place) for pattern in patterns}
+    for pattern, targets in found.items():
+        for part in {} if pattern.startswith("weakest") else {int(p) for target in targets for p in target.split("+")}:
+            for split, counted in counts.items():
+                if not counted[part]:
+                    raise DataError(f"{place}: class {names[part]} has no sample in {split}; name another class")
+    return sum(map(len, found.values()))
 
 
 def expand(pattern: str, by_weakness: list[int], names: Sequence[str], place: str) -> list[str]:

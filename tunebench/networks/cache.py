@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import platformdirs
 
 from tunebench.errors import StoreError
+
+RUNS = "runs"
+"""Folder of the notes of running runs: what they use."""
 
 
 def cache_root() -> Path:
@@ -63,8 +72,70 @@ def size_of_cache() -> int:
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) if root.is_dir() else 0
 
 
-def clear_cache() -> int:
-    """Delete the cache; returns the bytes that it took."""
-    size = size_of_cache()
-    shutil.rmtree(cache_root(), ignore_errors=True)
-    return size
+class Cleared(NamedTuple):
+    """What clearing the cache did: bytes freed, bytes left, and the number of running runs that they are left for."""
+
+    freed: int
+    left: int
+    runs: int
+
+
+@contextlib.contextmanager
+def in_use(folders: Iterable[Path]) -> Iterator[None]:
+    """Keep ``folders`` of the cache from `clear_cache` inside; a lock says so, which ends with this process."""
+    from filelock import FileLock
+
+    mine = cache_root() / RUNS / f"{quote(socket.gethostname(), safe='')}-{os.getpid()}-{time.monotonic_ns()}"
+    lock, listing = FileLock(mine.with_suffix(".lock")), mine.with_suffix(".json")
+    with contextlib.ExitStack() as held:
+        try:
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock)
+            listing.write_text(json.dumps([str(folder.relative_to(cache_root())) for folder in folders]))
+        except OSError:  # whoever cannot write it can still read it
+            pass
+        try:
+            yield
+        finally:
+            for path in (listing, Path(lock.lock_file)):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def live_runs() -> list[set[Path]]:
+    """What each running run keeps, its own note included; notes of runs that have ended are removed."""
+    from filelock import FileLock, Timeout
+
+    found = []
+    for listing in cache_root().joinpath(RUNS).glob("*.json"):
+        lock = listing.with_suffix(".lock")
+        try:
+            with FileLock(lock, timeout=0):
+                listing.unlink(missing_ok=True)
+        except Timeout:
+            with contextlib.suppress(OSError, ValueError):
+                found.append({listing, lock, *(cache_root() / folder for folder in json.loads(listing.read_text()))})
+    return found
+
+
+def clear_cache() -> Cleared:
+    """Delete the cache but for what running runs use, and what they are building."""
+    before, runs = size_of_cache(), live_runs()
+    kept = set().union(*runs)
+
+    remove(cache_root(), kept)
+    left = size_of_cache()
+    return Cleared(before - left, left, len(runs))
+
+
+def remove(path: Path, kept: set[Path]) -> None:
+    """Delete ``path`` but for the ``kept`` inside, and what is named after them beside them: locks, building sites."""
+    if any(keep.parent == path.parent and keep.name in path.name for keep in kept):
+        return
+    if any(path in keep.parents for keep in kept):
+        for inside in path.iterdir():
+            remove(inside, kept)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

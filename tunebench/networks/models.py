@@ -11,13 +11,15 @@ from dataclasses import replace
 from torch import nn
 
 from tunebench.errors import UsageError
-from tunebench.naming import spelt_out, unknown_name
+from tunebench.naming import cut, spelt_out, unknown_name
 from tunebench.networks.catalog import from_file, from_torchvision, torchvision_names
 from tunebench.networks.spec import PAPER_WIDTHS as PAPER_WIDTHS
 from tunebench.networks.spec import ModelSpec as ModelSpec
 from tunebench.plugins import Registry
 from tunebench.source import PluginFile
 
+MOST_PARAMETERS = 10**8
+"""Of an ``mlp:``, between its hidden layers: 400 MB, a thousand times the published networks."""
 LIBRARIES = ("torch", "torchvision")
 """Where a plugin may take a network from whose code is no part of a key: too large to read, known by its version."""
 
@@ -49,6 +51,10 @@ def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | No
         if not re.fullmatch(r"mlp:[1-9]\d*(-[1-9]\d*)*", name):
             raise UsageError(f"model {name!r}: write the hidden widths as in mlp:100-64")
         widths = tuple(int(width) for width in name.removeprefix("mlp:").split("-"))
+        if max(widths) + sum(a * b for a, b in itertools.pairwise(widths)) > MOST_PARAMETERS:
+            raise UsageError(
+                f"model {cut(name, 60)!r} has more than {MOST_PARAMETERS:,} parameters; write smaller widths"
+            )
     if widths is None:
         known = [*PAPER_WIDTHS, *plugins, "mlp:100-64", "torchvision:resnet18", "FILE.py:NAME"]
         raise unknown_name("model", name, known)

@@ -118,20 +118,21 @@ TIMES_OK = fields(
 TIMES = fields(
     key=text(re.compile("[0-9a-f]{64}")), status=one_of(*STATUSES, "mismatch")
 )  # "mismatch": see tunebench.grid.latency
+SUITE = fields(
+    {"recall": optional(SHARE), "confidence": SHARE},
+    seeds=integer(1, 10**4),
+    trials=integer(2, 10**6),
+    budget=number(0, 100),
+    protocol=one_of("holdout", "paper", "own"),
+    name=text(NAME),
+    datasets=listing(text(NAME)),
+    models=listing(text(NAME)),
+    tuners=listing(text(NAME)),
+    targets=listing(text(NAME)),
+)
 LOCK = fields(
     {"class_names": table(NAME, listing(text(NAME)))},
-    suite=fields(
-        {"recall": optional(SHARE), "confidence": SHARE},
-        seeds=integer(1, 10**4),
-        trials=integer(2, 10**6),
-        budget=number(0, 100),
-        protocol=one_of("holdout", "paper", "own"),
-        name=text(NAME),
-        datasets=listing(text(NAME)),
-        models=listing(text(NAME)),
-        tuners=listing(text(NAME)),
-        targets=listing(text(NAME)),
-    ),
+    suite=SUITE,
     tuners=distinct(text(SLUG)),
     targets=table(re.compile(f"{NAME.pattern}/{NAME.pattern}"), distinct(target)),
     inputs=fields(originals=table(NAME, fields()), code=table(SLUG, text()), rest=fields()),
@@ -165,6 +166,12 @@ def check_lock(lock: Any) -> None:
     plain(lock)
     LOCK(lock, "lock")
     check_plan(lock)
+
+
+def check_suite(suite: Mapping[str, Any]) -> None:
+    """`Damaged` unless a lock with this ``suite``, as JSON values, can be read again."""
+    plain(suite)
+    SUITE(suite, "suite")
 
 
 def check_plan(lock: Mapping[str, Any]) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.errors import StoreError
-from tunebench.naming import NAME, name_of
+from tunebench.naming import NAME, is_hashed, name_of
 from tunebench.results.cells import Cell
 from tunebench.results.folder import claim, refuse_links, scratch_for, set_aside, sweep
-from tunebench.results.records import check_lock, check_record, check_times
+from tunebench.results.records import CELL, check_lock, check_record, check_times
 from tunebench.results.shapes import Damaged as Damaged
 from tunebench.results.verified import Verified, digest_of
 
@@ -158,12 +158,26 @@ class Store:
         root = self.out / "cells"
         for path in sorted(root.glob("*/*/*/*/*.json")):
             parts = path.relative_to(root).with_suffix("").parts
+            if any(map(is_hashed, parts)):
+                yield from self.hashed(path)
+                continue
             dataset, model, target, tuner, seed = map(name_of, parts)
             named = all(NAME.fullmatch(name) and name not in (".", "..") for name in (dataset, model, target, tuner))
             if named and SEED.fullmatch(seed):
                 cell = Cell(dataset, model, target, tuner, int(seed))
                 if root / cell.path == path:
                     yield cell, path
+
+    def hashed(self, path: Path) -> Iterator[tuple[Cell, Path]]:
+        """The cell of a file whose path says too little: as the file says, if it belongs there."""
+        try:
+            found: Any = read_json(path).get("cell")
+            CELL(found, "cell")
+            cell = Cell(*(found[name] for name in Cell.__dataclass_fields__))
+        except Damaged:
+            return
+        if self.out / "cells" / cell.path == path:
+            yield cell, path
 
     def set_aside(self, folder: str, cell: Cell) -> Path:
         """Rename the cell's unusable file so that it is neither read nor lost; returns its new place."""

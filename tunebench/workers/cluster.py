@@ -16,8 +16,8 @@ from tunebench.workers.engines import Engine, LocalEngine
 
 PATIENCE = 15
 """Seconds in which the scheduler has to answer and the first worker to be there."""
-
-
+SCHEMES = {"dask": "tcp", "tcp": "tcp", "tls": "tls"}
+"""What ``--executor`` says -> what dask says."""
 GONE = "the dask scheduler is gone; start it again: finished cells are kept, the same command goes on"
 
 
@@ -34,24 +34,26 @@ class DaskEngine:
     ``preparation`` is carried out by each worker first, since another machine has neither data nor originals.
     """
 
-    def __init__(self, address: str, memory: int | None, preparation: Preparation | None = None) -> None:
+    def __init__(self, executor: str, memory: int | None, preparation: Preparation | None = None) -> None:
         try:
             distributed: Any = importlib.import_module("distributed")
         except ImportError as exc:
             raise UsageError("--executor dask:// needs another package: pip install 'tunebench[dask]'") from exc
+        scheme, _, place = executor.partition("://")
+        address = f"{SCHEMES[scheme]}://{place}"
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say in one line what went wrong
         try:
-            self.client = distributed.Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
+            self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as exc:
             raise UsageError(
-                f"--executor dask://{address}: no dask scheduler answers there; start one, or mend the address"
+                f"--executor {executor}: no dask scheduler answers there; start one, or mend the address"
             ) from exc
         try:
             self.client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as exc:
             self.client.close()
             raise UsageError(
-                f"--executor dask://{address}: the scheduler has no worker; start one with: dask worker {address}"
+                f"--executor {executor}: the scheduler has no worker; start one with: dask worker {address}"
             ) from exc
         self.memory, self.preparation = memory, preparation
         self.executor = self.client.get_executor(pure=False)
@@ -110,9 +112,15 @@ def engine_here(memory: int | None) -> LocalEngine:
 def open_engine(
     executor: str, local: LocalEngine, memory: int | None, preparation: Preparation | None = None
 ) -> Engine:
-    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster."""
+    """The engine that ``--executor`` names: ``processes`` is ``local``, ``dask://HOST:PORT`` a cluster.
+
+    ``tls://HOST:PORT`` is one that speaks TLS; certificates come from dask's own configuration.
+    """
     if executor == "processes":
         return local
-    if not executor.startswith("dask://"):
-        raise UsageError(f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler")
-    return DaskEngine(executor.removeprefix("dask://"), memory, preparation)
+    scheme, _, place = executor.partition("://")
+    if scheme not in SCHEMES or not place:
+        raise UsageError(
+            f"--executor {executor!r}: write processes, or dask://HOST:PORT of a dask scheduler; tls:// with TLS"
+        )
+    return DaskEngine(executor, memory, preparation)
