@@ -1,23 +1,27 @@
 """Names as paths, as seeds, and as suggestions."""
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunebench import UsageError
-from tunebench.naming import cut, name_of, one_line, path_part, printable, seed_of, spelt_out, unknown_name
+from tunebench.naming import cut, is_hashed, name_of, one_line, path_part, printable, seed_of, spelt_out, unknown_name
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in (".", "..")))
 def test_any_name_becomes_one_path_part_and_back(name):
-    """No name leaves its folder, and none is lost on the way to a path and back."""
+    """No name leaves its folder or is too long for it, and none but a long one is lost on the way and back."""
     if any(0xD800 <= ord(sign) < 0xE000 for sign in name):
         return
     part = path_part(name)
     assert "/" not in part
     assert "\\" not in part
     assert "\0" not in part
-    assert name_of(part) == name
+    assert len(part) <= 200
+    assert is_hashed(part) == (len(quote(name, safe="")) > 200)
+    assert is_hashed(part) or name_of(part) == name
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
