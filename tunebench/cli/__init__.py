@@ -15,6 +15,7 @@ from tunebench.errors import Terminated, TunebenchError
 
 COMMANDS = {
     "cache": "Show the size of the cache, or clear it.",
+    "certify": "Certify that a tuned network loses at most a budget of accuracy.",
     "check": "Check a tuner, or a file with tuners, before you share it.",
     "explain": "Say what a word, a column, a status or an option means.",
     "gate": "Fail when a run is worse than a baseline.",

@@ -6,6 +6,11 @@ import click
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "cache": ("tunebench cache size",),
+    "certify": (
+        "tunebench certify --model net.py:Net --original net.pt --tuned tuned.safetensors --data DIR",
+        "tunebench certify --original a.pt2 --tuned b.pt2 --unlabelled DIR --ask labels.csv",
+        "tunebench certify --original a.pt2 --tuned b.pt2 --unlabelled DIR --answers labels.csv",
+    ),
     "check": (
         "tunebench check my_tuner.py",
         "tunebench check -m lenet.py:LeNet -d mnist",
@@ -36,7 +41,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 MEANINGS = {
     0: "done",
-    1: "some cells or checks failed",
+    1: "some cells or checks failed, or nothing could be certified",
     2: "wrong usage or input",
     3: "something got worse or has vanished",
     4: "nothing was measured, the baseline lacks a row, or the two runs follow different protocols",
@@ -44,6 +49,7 @@ MEANINGS = {
     143: "terminated",
 }
 CODES: dict[str, tuple[int, ...]] = {
+    "certify": (0, 1, 2, 130, 143),
     "check": (0, 1, 2, 130, 143),
     "gate": (0, 2, 3, 4, 130, 143),
     "paper": (0, 1, 2, 130, 143),

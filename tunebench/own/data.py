@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tunebench.datasets import Dataset, Place, open_dataset
 from tunebench.datasets.base import DatasetSource, Raw, Split, opened
-from tunebench.datasets.images import images_by_class, opened_image, parts_of
+from tunebench.datasets.images import FORMATS, files_below, images_by_class, is_image, opened_image, parts_of
 from tunebench.datasets.splits import stratified
 from tunebench.errors import DataError, UsageError
 from tunebench.grid.targets import class_of
@@ -149,6 +149,22 @@ def images(folder: Path, inputs: Inputs) -> Images:
     """
     found = images_by_class(folder)
     paths = [path for files in found.values() for path in files]
+    labels = [label for label, files in enumerate(found.values()) for _ in files]
+    return Images(decoded(paths, folder, inputs), np.array(labels), list(found), [*map(str, paths)])
+
+
+def unlabelled(folder: Path, inputs: Inputs) -> tuple[np.ndarray, list[str]]:
+    """The images anywhere below a folder, (N, C, H, W) float32, and their paths inside it, sorted."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder of images")
+    paths = sorted(filter(is_image, files_below(folder, ())))
+    if not paths:
+        raise DataError(f"{folder} holds no image ({', '.join(FORMATS)})")
+    return decoded(paths, folder, inputs), [path.relative_to(folder).as_posix() for path in paths]
+
+
+def decoded(paths: Sequence[Path], folder: Path, inputs: Inputs) -> np.ndarray:
+    """Images as the network takes them, of the size of the first; grey where all are."""
     grey = inputs.transform is None and all(opened_image(path).mode in ("1", "L", "LA") for path in paths)
     size = opened_image(paths[0]).size
     rows = []
@@ -161,8 +177,7 @@ def images(folder: Path, inputs: Inputs) -> Images:
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         raise DataError(f"{folder}: the transform gives inputs of {len(shapes)} shapes; let it resize or crop to one")
-    labels = [label for label, files in enumerate(found.values()) for _ in files]
-    return Images(np.stack(rows), np.array(labels), list(found), [*map(str, paths)])
+    return np.stack(rows)
 
 
 def one_input(image: Any, size: tuple[int, int], inputs: Inputs) -> np.ndarray:

@@ -1,0 +1,65 @@
+"""The CSV that asks a person for labels, and the same file filled in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tunebench.errors import UsageError
+from tunebench.own.promise import Ints
+from tunebench.results.store import write_text
+
+LABEL = "label"
+"""The column to fill in."""
+
+
+def ask(
+    file: Path, paths: Sequence[str], predictions: Sequence[Ints], rows: Sequence[int], names: Sequence[str]
+) -> None:
+    """Write a line per sample of ``rows``: its path, what every network takes it for, and an empty column."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    tuned = ["tuned"] if len(predictions) == 2 else [f"tuned_{k}" for k in range(1, len(predictions))]
+    lines.writerow(["path", "original", *tuned, LABEL])
+    lines.writerows([paths[row], *(names[found[row]] for found in predictions), ""] for row in rows)
+    write_text(file, text.getvalue())
+
+
+def answered(file: Path, paths: Sequence[str], rows: Sequence[int], names: Sequence[str]) -> Ints:
+    """Class numbers (N,) from a filled CSV, -1 where none was asked for; UsageError for what does not fit together."""
+    found = read(file)
+    wanted = {paths[row]: row for row in rows}
+    labels = np.full(len(paths), -1, dtype=np.int64)
+    for line, (path, label) in enumerate(found, start=2):
+        where = f"{file} line {line}"
+        if path not in wanted:
+            raise UsageError(
+                f"{where}: {path!r} was not asked for; fill in the file that --ask wrote for these networks"
+            )
+        if labels[wanted[path]] >= 0:
+            raise UsageError(f"{where}: {path!r} stands there twice; keep one line")
+        if not label:
+            raise UsageError(f"{where}: {path!r} has no label; every line needs one")
+        if label not in names:
+            raise UsageError(f"{where}: {label!r} is no class; there are {', '.join(names[:12])}")
+        labels[wanted[path]] = names.index(label)
+    missing = [path for path, row in wanted.items() if labels[row] < 0]
+    if missing:
+        raise UsageError(f"{file} lacks {len(missing)} of {len(wanted)} samples, {missing[0]!r} for one")
+    return labels
+
+
+def read(file: Path) -> list[tuple[str, str]]:
+    """Path and label of every line."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            lines = csv.DictReader(text)
+            if not {"path", LABEL} <= set(lines.fieldnames or ()):
+                raise UsageError(f"{file} has no columns path and {LABEL}; fill in the file that --ask wrote")
+            return [((line["path"] or "").strip(), (line[LABEL] or "").strip()) for line in lines]
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise UsageError(f"{file} cannot be read as CSV: {getattr(exc, 'strerror', None) or exc}") from exc

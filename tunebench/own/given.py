@@ -1,0 +1,52 @@
+"""Networks in files, for `tunebench certify`: a whole program (``.pt2``), or a state dict and its network's code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunebench.errors import InvalidOutput, UsageError
+from tunebench.networks.activations import forward
+from tunebench.networks.probe import built
+from tunebench.own.network import own_network, read_weights
+from tunebench.own.promise import Ints
+
+ROWS = 256
+Network = Callable[[Tensor], Tensor]
+
+
+def predictions(file: Path, model: str | None, x: np.ndarray, classes: int | None) -> tuple[Ints, int]:
+    """Predicted classes (N,) of the network in ``file`` for x (N, *shape), and its number of outputs.
+
+    ``model`` is FILE.py:NAME or torchvision:NAME for a state dict. UsageError for a file that holds no network.
+    """
+    inputs = torch.from_numpy(np.ascontiguousarray(x)).float()
+    logits = program_logits(file, inputs) if file.suffix == ".pt2" else state_logits(file, model, inputs, classes)
+    if logits.dim() != 2 or len(logits) != len(inputs) or not bool(torch.isfinite(logits).all()):
+        raise InvalidOutput(f"{file}: gives {tuple(logits.shape)} for {len(inputs)} samples; logits (N, C) are needed")
+    return logits.argmax(1).numpy().astype(np.int64), logits.shape[1]
+
+
+def program_logits(file: Path, x: Tensor) -> Tensor:
+    """Logits of a ``torch.export`` program."""
+    try:
+        program = torch.export.load(file).module()
+        with torch.no_grad():
+            return torch.cat([program(rows).float() for rows in torch.split(x, ROWS)])
+    except OSError as exc:
+        raise UsageError(f"{file}: {exc.strerror or exc}") from exc
+    except Exception as exc:
+        raise UsageError(f"{file} does not run on these samples: {type(exc).__name__}: {exc}") from exc
+
+
+def state_logits(file: Path, model: str | None, x: Tensor, classes: int | None) -> Tensor:
+    """Logits of a state dict in the network that ``model`` names."""
+    if model is None:
+        raise UsageError(f"{file} holds numbers alone; name their network with --model FILE.py:NAME, or give a .pt2")
+    outputs = classes or next(reversed(read_weights(file).values())).shape[0]
+    network = own_network(model, file, tuple(x.shape[1:]), outputs)
+    return forward(built(network.spec, tuple(x.shape[1:]), outputs), x)
