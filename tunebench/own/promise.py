@@ -34,7 +34,8 @@ class Promise:
 
 def disputed(original: Ints, path: Sequence[Ints]) -> NDArray[np.bool_]:
     """Which of N samples need a label: those on which any network of ``path`` disagrees with the original, (N,)."""
-    return np.array([tuned != original for tuned in path]).any(axis=0)
+    differs: NDArray[np.bool_] = np.logical_or.reduce([tuned != original for tuned in path])
+    return differs
 
 
 def promise(original: Ints, path: Sequence[Ints], labels: Ints, budget: float, confidence: float) -> Promise:
