@@ -31,7 +31,8 @@ def main() -> None:
 HEAD = """# Calibration
 
 Made by `tox -e aa`. A leaderboard is only worth its error rate: these figures say how often it would call equal tuners
-different, and how large a difference has to be for it to be seen."""
+different, and how large a difference has to be for it to be seen.
+[Certificates](certificates.md) are calibrated apart."""
 
 
 def twins(run: Path) -> str:
