@@ -52,6 +52,12 @@ class Leaderboard:
         """What the rows are about, as records name it: a budget of OA or a floor of TA."""
         return named(self.lock["suite"])
 
+    @property
+    def rule(self) -> str:
+        """The same in words."""
+        recall = self.lock["suite"].get("recall")
+        return f"OA budget: {self.budget:g} points" if recall is None else f"Floor of TA: {100 * recall:g} %"
+
 
 def build(out: Path) -> Leaderboard:
     """The leaderboard of a run folder; StoreError when there is no run in it."""

@@ -113,7 +113,7 @@ def as_table(board: Leaderboard) -> str:
     body = sections(board, (*SHORT, last), "simple", framed, one_line)
     failed = [f"{row['tuner']}: {row['status']}: {row['reason']}" for row in board.rows if row["reason"]]
     words = (
-        f"TA: recall of the target class. OA: accuracy over all. OA budget: {board.budget:g} points. More: "
+        f"TA: recall of the target class. OA: accuracy over all. {board.rule}. More: "
         f"{FILES['html']}, tunebench explain WORD."
     )
     ending = [textwrap.fill(one_line(line), 80) for line in [*dict.fromkeys(failed), *board.notes, words]]
@@ -141,7 +141,7 @@ def as_markdown(board: Leaderboard) -> str:
     body = sections(board, columns, "github", framed, escape_markdown)
     notes = "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
     words = "\n".join(f"- {line}" for line in explained(columns))
-    head = f"# Leaderboard\n\nProtocol: {board.protocol}. OA budget of the tables: {board.budget:g} points."
+    head = f"# Leaderboard\n\nProtocol: {board.protocol}. {board.rule}."
     return f"{head}\n\n{opening(board)}{body}{notes}\n## Columns\n\n{words}\n"
 
 
@@ -153,8 +153,8 @@ def as_latex(board: Leaderboard) -> str:
         seeds = board.lock["suite"]["seeds"]
         return (
             f"\\begin{{table}}[t]\n\\centering\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n"
-            f"\\caption{{{escape_latex(title)}: gains in percentage points on test over {seeds} seeds, OA budget "
-            f"{board.budget:g} points. {escape_latex(column('group').text)}}}\n"
+            f"\\caption{{{escape_latex(title)}: gains in percentage points on test over {seeds} seeds. "
+            f"{escape_latex(board.rule)}. {escape_latex(column('group').text)}}}\n"
             f"\\label{{tab:{label}}}\n{table}\n\\end{{table}}\n"
         )
 

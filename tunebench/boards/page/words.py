@@ -14,9 +14,12 @@ def question(board: Leaderboard) -> str:
     """What the suite asked."""
     of = {name: listed(row[name] for row in board.rows) for name in BLOCK}
     noun = "classes" if len({row["target"] for row in board.rows}) > 1 else "class"
+    limit = f"while accuracy over all classes (OA) falls by at most {board.budget:g} points?"
+    if (recall := board.lock["suite"].get("recall")) is not None:
+        limit = f"to {100 * recall:g} % or more, at the least loss of accuracy over all classes (OA)?"
     return (
         f"Which tuner raises the recall (TA) of {noun} {of['target_name']} of {of['model']} on {of['dataset']} most, "
-        f"while accuracy over all classes (OA) falls by at most {board.budget:g} points?"
+        f"{limit}"
     )
 
 
