@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_files import DAMAGE, NOWHERE, check_normalised, failure, npz_arrays, write_images
+from small_files import DAMAGE, NOWHERE, ROWS, check_normalised, failure, npz_arrays, write_images
 
 from tunebench.datasets import open_dataset
 
@@ -127,3 +127,12 @@ def test_image_folder_faults_are_named(tmp_path):
     assert "8 bits" in failure(name, NOWHERE)
     write_images(tmp_path / "b", {"ant": 9, "bee": 1})
     assert str(tmp_path / "b") in failure(f"imagefolder:{tmp_path / 'b'}", NOWHERE)
+
+
+def test_bytes_without_a_channel_are_grey_images(tmp_path):
+    """uint8 (N, H, W) opens as (N, 1, H, W), as convolutional networks want it; floats stay as they are."""
+    x, y = ROWS.integers(0, 256, (8, 6, 5), dtype=np.uint8), np.arange(8) % 2
+    np.savez(tmp_path / "grey.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    np.savez(tmp_path / "table.npz", x_train=x / 255, y_train=y, x_test=x / 255, y_test=y)
+    assert open_dataset(f"npz:{tmp_path}/grey.npz", NOWHERE).shape == (1, 6, 5)
+    assert open_dataset(f"npz:{tmp_path}/table.npz", NOWHERE).shape == (6, 5)

@@ -60,7 +60,7 @@ class Npz(DatasetSource):
                 if x in archive and y not in archive:
                     raise KeyError(f"it holds {x} but no {y}")
                 if x in archive:
-                    return (archive[x], archive[y]) if x.startswith("x_") else _images(archive[x], archive[y])
+                    return (_grey(archive[x]), archive[y]) if x.startswith("x_") else _images(archive[x], archive[y])
             return None
 
         found: Raw | None = self._read(read)
@@ -80,6 +80,11 @@ class Npz(DatasetSource):
             raise DataError(f"{self.path}: {error.args[0]}; it needs x_train, y_train, x_test and y_test") from error
         except Exception as error:  # zipfile, zlib and numpy each have their own
             raise DataError(f"{self.path} is no readable npz archive ({reason(error)})") from error
+
+
+def _grey(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Bytes (N, H, W) are grey images, (N, 1, H, W); everything else stays."""
+    return x[:, None] if x.dtype == np.uint8 and x.ndim == 3 else x
 
 
 def _images(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Raw:
