@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tunebench.boards.leaderboard import build
-from tunebench.boards.promises import certified_figures, churn, promises
+from tunebench.boards.promises import certified_figures, churn, promises, shortage
 from tunebench.results.predictions import pack
 from tunebench.results.store import Store
 
@@ -40,6 +40,20 @@ def test_boards_from_before_have_none():
     old = record(60)
     del old["points"]["certified"]
     assert certified_figures([record(60), old], "0.5") == {}
+
+
+def test_a_board_says_how_many_samples_are_missing():
+    """Cells without a certificate are counted, with the middle of what those lack that more samples can help."""
+    cells = [
+        record(60) | {"status": "ok"},
+        *(record(60, None) | {"status": "ok"} for _ in range(4)),
+        {"status": "error"},
+    ]
+    for cell, missing in zip(cells[1:5], (None, 100, 1200, 90_000), strict=True):
+        cell["points"]["certified"]["0.5"]["missing"] = missing
+    (note,) = shortage(cells, "0.5")
+    assert note == "no certificate in 4 of 5 cells; of the 3 that samples can help, half need 1,200 more on validation"
+    assert shortage(cells[:1], "0.5") == []
 
 
 def test_churn_counts_every_change():

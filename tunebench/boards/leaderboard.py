@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tunebench.boards.comparison import Block, Row, compare, place_of, target_name
-from tunebench.boards.promises import certified_figures, churn
+from tunebench.boards.promises import certified_figures, churn, shortage
 from tunebench.boards.statistics import area, rank_test
 from tunebench.naming import one_line
 from tunebench.results.cells import STATUSES, Cell
@@ -76,6 +76,7 @@ def build(out: Path) -> Leaderboard:
         pairs += compare(block, mine, complete, demand)
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
+    notes += shortage(records.values(), demand)
     notes = [one_line(note) for note in [*notes, *remarks(rows, suite)]]
     return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes, out, lock)
 

@@ -37,6 +37,20 @@ def refuted(record: Row, budget: str) -> bool:
     return exceeds(lost, gained, len(labels), float(budget) / 100, DOUBT)
 
 
+def shortage(records: Iterable[Row], demand: str) -> list[str]:
+    """A remark on cells without a certificate, and how many more validation samples half of them would have taken."""
+    points = [r["points"]["certified"][demand] for r in records if r["status"] == "ok" and "certified" in r["points"]]
+    without = [point for point in points if not point.get("certificate")]
+    missing = sorted(point["missing"] for point in without if point.get("missing") is not None)
+    if not without:
+        return []
+    note = f"no certificate in {len(without)} of {len(points)} cells"
+    if missing:
+        middle = missing[len(missing) // 2]
+        note += f"; of the {len(missing)} that samples can help, half need {middle:,} more on validation"
+    return [note]
+
+
 def churn(records: Sequence[Row], demand: str) -> float:
     """Share of test samples whose prediction the plain choice changes, mean over records."""
     packed = [
