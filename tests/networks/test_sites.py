@@ -33,7 +33,7 @@ class Calls(nn.Module):
         F.mish, F.softplus, torch.tanh, torch.sigmoid, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_,
         torch.Tensor.tanh, torch.Tensor.sigmoid_, F.tanh, F.hardtanh, F.selu,
     ],
-    ids=str,
+    ids=lambda function: getattr(function, "__name__", str(function)),
 )  # fmt: skip
 def test_every_way_to_call_an_activation_function_is_one_site(function):
     """Modules, functions and tensor methods, in place or not, are seen once each, also where one calls another."""
