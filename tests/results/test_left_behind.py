@@ -50,7 +50,8 @@ def tunebench_process(*args, limit=None, **env):
     """The command in a process of its own, with files limited to ``limit`` bytes."""
     preexec = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     command = [sys.executable, "-m", "tunebench", *map(str, args)]
-    surroundings = {**os.environ, **env}
+    # Python keeps the beginning of a .pyc that did not fit, and every later process stumbles over it
+    surroundings = {**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=surroundings, preexec_fn=preexec, check=False)
 
 
