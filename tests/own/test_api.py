@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from user import ORDER
 
@@ -64,6 +65,10 @@ def test_arrays_loaders_and_data_sets_are_the_same(home, data):
     ("change", "error", "said"),
     [
         ({"target": 10}, UsageError, "has classes 0 to 9"),
+        ({"names": ["one", "two", "three"]}, UsageError, "there are 3 names, the network has 10 outputs"),
+        ({"valid": (torch.full((90, 1, 8, 8), torch.nan), torch.arange(90) % 10)}, DataError, "NaN or infinite"),
+        ({"valid": (torch.zeros(90, 1, 8, 8), torch.eye(10).repeat(9, 1))}, DataError, "one column per class"),
+        ({"train": (torch.zeros(90, 1, 4, 4), torch.arange(90) % 10)}, DataError, r"\(1, 4, 4\) in train"),
         ({"target": "ate", "names": ORDER}, UsageError, "unknown class 'ate'"),
         ({"tuners": ["nope"]}, UsageError, "unknown tuner 'nope'"),
         ({"valid": (torch.zeros(4, 1, 8, 8), torch.zeros(3))}, DataError, "4 inputs and 3 labels"),
@@ -92,6 +97,26 @@ def test_logits_alone(home, data):
         assert float((after == y)[y == EIGHT].double().mean()) > accuracy(home.model, data[1], EIGHT)
         assert int((after == y).sum()) >= int((logits.argmax(1) == y).sum()) - len(y) // 100
     assert tunebench.tune_logits(torch.eye(10)[y], y, EIGHT).tolist() == [0.0] * 10
+
+
+class Fails(nn.Module):
+    """Logits that an edit cannot move far: they are clipped, but not where noise looks."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        """Logits (N, C)."""
+        return self.model(x).clamp(max=float(self.model(x).max()) - 1e-3)
+
+
+def test_a_tuner_that_fails_is_a_line(home, data):
+    """One tuner's error does not end the others; whole budgets are budgets too."""
+    found = tunebench.tune(home.model, *data, EIGHT, budget=2, tuners=["logit-bias"])
+    assert found.report["budget"] == 2.0
+    report = tunebench.tune(Fails(home.model), *data, EIGHT, tuners=["logit-bias", "last-layer"]).report
+    assert {line["tuner"] for line in report["candidates"]} == {"original", "logit-bias", "last-layer"}
 
 
 def test_the_names_are_there_without_torch():

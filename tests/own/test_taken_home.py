@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from tunebench import InvalidOutput, LogitEdit, UsageError
 from tunebench.networks.activations import forward
@@ -73,6 +74,34 @@ def test_a_file_that_is_not_the_network_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(InvalidOutput, match=r"tuned\.onnx gives other logits"):
         write_network(model, model, X, tmp_path, ("onnx",))
     assert [path.name for path in tmp_path.iterdir()] == ["tuned.safetensors"]
+
+
+def test_files_of_an_earlier_call_do_not_stay(tmp_path):
+    """A network beside another one's report would be taken for that."""
+    model = built("model1")
+    write_network(model, model, X, tmp_path, ("torch",))
+    write_network(model, model, X, tmp_path, ())
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned.safetensors"]
+
+
+class Branches(nn.Module):
+    """What no exporter follows."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        """Logits (N, C)."""
+        return self.head(x.flatten(1)) * (2.0 if float(x.sum()) > 0 else 1.0)
+
+
+def test_what_cannot_be_exported_is_one_line(tmp_path):
+    """A network with control flow on its data: the library's words in a line, no file."""
+    with pytest.raises(InvalidOutput, match=r"tuned\.pt2 cannot be made of this network") as caught:
+        write_network(Branches().eval(), Branches().eval(), X, tmp_path, ("torch",))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "tuned.pt2").exists()
 
 
 def test_a_missing_package_is_told_before_anything_is_done(monkeypatch):

@@ -79,6 +79,7 @@ def command(**flags: Any) -> int:
     report = reports.Report(comparison, lines, choice, data.note, command_line)
     say(reports.opening(report))
     say("\n" + reports.table(report) + "\n")
+    report.write(out)  # what was found is kept, whatever becomes of the files
     original, x = comparison.task.model, comparison.task.x_valid
     tuned = comparison.rebuild(choice.line.tuner, choice.line.variant)
     files = write_network(tuned, original, x, out, flags["exports"])

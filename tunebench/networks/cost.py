@@ -14,6 +14,7 @@ from tunebench.networks.sites import ACTIVATIONS, WEIGHTED, Anatomy, Watch, firs
 from tunebench.tuner import LogitEdit
 
 TRANSPOSED = frozenset({F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d})
+CELLS = frozenset({torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell})
 RECURRENT = frozenset({torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu})
 PRODUCTS = frozenset(
     {
@@ -91,6 +92,8 @@ class Counter:
         elif func in RECURRENT:
             steps = args[0].shape[1 if args[-1] is True else 0]
             self.total += steps * sum(int(torch.count_nonzero(weight)) for weight in args[2])
+        elif func in CELLS:
+            self.total += sum(int(torch.count_nonzero(weight)) for weight in args[2:] if isinstance(weight, Tensor))
         elif func in ACTIVATIONS:
             self.total += self.activated(out.numel())
         return out

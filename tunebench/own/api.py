@@ -86,9 +86,11 @@ def tune(
         fit, rest = stratified(y.numpy(), round(len(y) * (1 - SHARE)), SEED)
         x_fit, y_fit, x, y = x[fit], y[fit], x[rest], y[rest]
     task = task_of(model, (x_fit, y_fit), (x, y), number(target, names))
-    known = tuple(names) if names is not None else tuple(map(str, range(task.classes)))
+    known = tuple(map(str, names if names is not None else range(task.classes)))
+    if len(known) != task.classes:
+        raise UsageError(f"there are {len(known)} names, the network has {task.classes} outputs; name each of them")
     wish = Wish(task.target, tuple(tuners), budget, recall, confidence, trials=trials)
-    comparison = compare_here(task, known, wish)
+    comparison = compare_here(task, known, wish, train is not None)
     lines = lines_of(comparison)
     choice = pick(lines, wish)
     report = Report(comparison, lines, choice, f"tuners fit on {len(y_fit):,} samples, chosen on {len(y):,}")
@@ -104,6 +106,8 @@ def task_of(model: nn.Module, fit: tuple[Tensor, Tensor], choose: tuple[Tensor, 
         raise DataError(f"labels go from {int(y.min())} to {int(y.max())}, the network has {classes} outputs")
     if not 0 <= target < classes:
         raise UsageError(f"target {target}: the network has classes 0 to {classes - 1}")
+    if x_fit.shape[1:] != x.shape[1:]:
+        raise DataError(f"inputs are {tuple(x_fit.shape[1:])} in train and {tuple(x.shape[1:])} in valid")
     for name, labels in (("train", y_fit), ("valid", y)):
         if int((labels == target).sum()) < FEWEST:
             count = int((labels == target).sum())
@@ -123,12 +127,13 @@ def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.
     ``logits`` (N, C) and labels y (N,) are of samples that the classifier has not seen. The best bias on the target's
     logit that keeps the budget (percentage points of OA on these samples), by sorting margins; zeros where none helps.
     """
-    scores = torch.as_tensor(np.asarray(logits), dtype=torch.float64)
-    labels = torch.as_tensor(np.asarray(y), dtype=torch.int64)
+    scores, labels = (numbers(values, kind) for values, kind in ((logits, torch.float64), (y, torch.int64)))
     if scores.dim() != 2 or labels.shape != scores.shape[:1]:
         raise DataError(f"logits {tuple(scores.shape)} and labels {tuple(labels.shape)}: give (N, C) and (N,)")
     if not 0 <= target < scores.shape[1]:
         raise UsageError(f"target {target}: there are classes 0 to {scores.shape[1] - 1}")
+    if bool(scores.isnan().any()) or not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
+        raise DataError(f"logits hold NaN, or labels are none of the classes 0 to {scores.shape[1] - 1}")
     base = tradeoff.margins(scores, labels, (target,))
     steps, offset = tradeoff.shift_steps(base, tradeoff.allowance(budget, len(labels)))
     bias = np.zeros(scores.shape[1])
@@ -136,6 +141,15 @@ def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.
     if interval is not None and steps.score(interval).hits > int((base.was_right & base.is_target).sum()):
         bias[target] = steps.scale(interval) - offset
     return bias
+
+
+def numbers(values: Any, kind: torch.dtype) -> Tensor:
+    """Anything array-like as a tensor; DataError for what holds no numbers."""
+    try:
+        given = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except TypeError as exc:
+        raise DataError(f"{type(values).__name__} holds no numbers: {exc}") from exc
+    return given.to(kind)
 
 
 def number(target: int | str, names: Sequence[str] | None) -> int:
@@ -155,7 +169,11 @@ def tensors(data: Any, name: str) -> tuple[Tensor, Tensor]:
         x, y = collected(data, name)
     if len(x) != len(y) or not len(x):
         raise DataError(f"{name}: {len(x)} inputs and {len(y)} labels; they must be equally many, and some")
+    if y.dim() > 1 and y.numel() != len(y):
+        raise DataError(f"{name}: labels are {tuple(y.shape)}; give class numbers (N,), not one column per class")
     x = x.detach().cpu()
+    if not bool(torch.isfinite(x).all()):
+        raise DataError(f"{name}: inputs hold NaN or infinite values")
     return x if x.is_floating_point() else x.float(), y.detach().cpu().reshape(-1).to(torch.int64)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tunebench.datasets import Samples
-from tunebench.errors import DataError
+from tunebench.errors import DataError, InvalidOutput, UsageError
 from tunebench.grid.evaluation import Record, failure, final_scores, finished
 from tunebench.grid.latency import rebuilt
 from tunebench.grid.observer import Observer
@@ -22,7 +22,7 @@ from tunebench.naming import seed_of
 from tunebench.networks.originals import ensure_original, materialise
 from tunebench.own.data import OwnData
 from tunebench.own.network import OwnNetwork
-from tunebench.plugins import Registry, load_registry
+from tunebench.plugins import Registry, load_registry, one_line
 from tunebench.results.cells import Cell
 from tunebench.results.store import Store
 from tunebench.selection.budgets import Demand, demand_of
@@ -53,6 +53,15 @@ class Wish:
     confidence: float = 0.9
     """With which the promise of the network that is taken holds, whichever of the tuners made it."""
     trials: int = 30
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budget", float(self.budget))
+        if not 0 <= self.budget <= 100:
+            raise UsageError(f"budget is {self.budget:g}; give percentage points of OA between 0 and 100")
+        if self.recall is not None and not 0 < self.recall < 1:
+            raise UsageError(f"recall is {self.recall:g}; give the least TA as a share between 0 and 1, such as 0.95")
+        if not 0.5 < self.confidence < 1:
+            raise UsageError(f"confidence is {self.confidence:g}; give a share above 0.5 and below 1, such as 0.9")
 
     @property
     def demand(self) -> Demand:
@@ -86,7 +95,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     dataset, spec = data.dataset, network.spec
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
-        targets=(data.names[wish.target],), seeds=1, trials=wish.trials, budget=wish.budget, recall=wish.recall,
+        targets=(data.typed(wish.target),), seeds=1, trials=wish.trials, budget=wish.budget, recall=wish.recall,
         confidence=wish.confidence_each(tuners), protocol=OWN,
     )  # fmt: skip
     store = Store(options.out)
@@ -111,10 +120,10 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     return Comparison(wish, data.names, records, rebuild, task, data.paths)
 
 
-def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Comparison:
-    """The same in this process, without files: for a call from Python."""
+def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_on: bool) -> Comparison:
+    """The same in this process, without files: for a call from Python. A tuner that fails is a line, as in a run."""
     registry = load_registry()
-    tuners = chosen_tuners(registry, wish, False)
+    tuners = chosen_tuners(registry, wish, trained_on)
     confidence = wish.confidence_each(tuners)
     options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=confidence, recall=wish.recall)
     records: dict[str, Record] = {}
@@ -126,8 +135,12 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish) -> Compar
         if reason is not None:
             records[name] = failure("skipped", reason)
             continue
-        found[name] = search(tuner, own, options)
-        scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.demand)
+        try:
+            found[name] = search(tuner, own, options)
+            scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.demand)
+        except Exception as exc:
+            records[name] = failure("invalid" if isinstance(exc, InvalidOutput) else "error", one_line(exc))
+            continue
         records[name] = {"status": "ok", "tune_seconds": found[name].tune_seconds, **scores}
     return Comparison(
         wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.demand]), task

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tunebench.errors import InvalidOutput, StoreError, UsageError
+from tunebench.errors import InvalidOutput, StoreError, TunebenchError, UsageError
 from tunebench.networks.activations import forward
+from tunebench.networks.probe import said
 
 EXPORTS = ("torch", "onnx")
 ROWS = 256
@@ -51,6 +52,8 @@ def write_network(tuned: nn.Module, original: nn.Module, x: Tensor, out: Path, e
     if "onnx" in exports:
         path = atomically(out / "tuned.onnx", lambda scratch: save_onnx(tuned, rows, scratch))
         written.append(Written(path, f"ONNX opset {opset_of(path)}, any batch size, {path.stat().st_size:,} bytes"))
+    for stale in {"tuned.safetensors", "tuned.pt2", "tuned.onnx"} - {file.path.name for file in written}:
+        (out / stale).unlink(missing_ok=True)  # of an earlier call: another network than the report's
     return written
 
 
@@ -78,12 +81,24 @@ def atomically(path: Path, write: Callable[[Path], None]) -> Path:
             scratch = Path(folder) / path.name
             with warnings.catch_warnings():  # libraries' words about themselves
                 warnings.simplefilter("ignore")
-                write(scratch)
+                attempt(write, scratch)
             os.chmod(scratch, 0o666 & ~umask())
             os.replace(scratch, path)
     except OSError as exc:
         raise StoreError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another -o OUT") from exc
     return path
+
+
+def attempt(write: Callable[[Path], None], scratch: Path) -> None:
+    """``write(scratch)``; InvalidOutput, one line, for what a library cannot export."""
+    try:
+        write(scratch)
+    except (OSError, TunebenchError):
+        raise
+    except Exception as exc:
+        raise InvalidOutput(
+            f"{scratch.name} cannot be made of this network: {said(exc)}; leave that export out"
+        ) from exc
 
 
 def umask() -> int:

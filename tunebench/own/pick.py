@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from tunebench.errors import DataError
 from tunebench.grid.evaluation import Record
 from tunebench.own.comparison import FROZEN, TRAINING, Comparison, Wish
 from tunebench.results.predictions import unpack
@@ -55,15 +56,18 @@ class Choice:
 
 
 def lines_of(comparison: Comparison) -> list[Line]:
-    """A line per tuner, the original's first; of each the variant that keeps most, certified before any other."""
-    found = []
+    """A line per tuner, the original's first; of each the variant with most `merit`. DataError without an original."""
+    wish, original = comparison.wish, comparison.records["original"]
+    if original["status"] != "ok":
+        raise DataError(f"the network itself could not be measured ({original['status']}): {original['reason']}")
+    found = [line_of("original", original, "plain", wish)]
     for tuner, record in comparison.records.items():
         if record["status"] != "ok":
             found.append(Line(tuner, record["status"], record["reason"]))
-            continue
-        variants: list[Variant] = ["plain"] if tuner == "original" else list(record["points"])
-        candidates = [line_of(tuner, record, variant, comparison.wish) for variant in variants]
-        found.append(max(candidates, key=merit))
+        elif tuner != "original":
+            variants: list[Variant] = list(record["points"])
+            candidates = [line_of(tuner, record, variant, wish) for variant in variants]
+            found.append(max(candidates, key=lambda line: merit(line, found[0], wish)))
     return found
 
 
@@ -75,8 +79,20 @@ def line_of(tuner: str, record: Record, variant: Variant, wish: Wish) -> Line:
     return Line(
         tuner, "ok", record.get("reason"), variant, point["test"]["ta"], interval.low, interval.high,
         point["test"]["oa"], point["valid"]["lost"], point["valid"]["gained"], point["params"],
-        point.get("certificate"), record["points"].get("certified", {}).get(str(wish.demand), {}).get("missing"),
+        promised(point.get("certificate"), wish), record["points"]["certified"][str(wish.demand)].get("missing"),
     )  # fmt: skip
+
+
+def promised(certificate: dict[str, Any] | None, wish: Wish) -> dict[str, Any] | None:
+    """A certificate whose bound is what was asked for.
+
+    The walk along the path certifies that, at its confidence. The bound that the last point's own counts give is no
+    promise, because they decided which point is the last; it stays as ``estimate``.
+    """
+    if certificate is None:
+        return None
+    asked = wish.budget / 100 if wish.recall is None else wish.recall
+    return certificate | {"bound": asked, "estimate": certificate["bound"]}
 
 
 def target_total(record: Record, target: int) -> int:
@@ -84,35 +100,53 @@ def target_total(record: Record, target: int) -> int:
     return int((unpack(record["labels"]) == target).sum())
 
 
-def merit(line: Line) -> tuple[bool, float, float, int, int]:
-    """A certificate first, then TA, then OA, then the smaller change."""
-    return line.certificate is not None, line.ta, line.oa, -line.size[0], -line.size[1]
+def better(line: Line, original: Line, wish: Wish) -> bool:
+    """Whether a line is worth a change: a higher TA, or under a floor one that keeps it at a higher OA."""
+    if wish.recall is None:
+        return line.ta > original.ta
+    return line.ta >= wish.recall and (original.ta < wish.recall or line.oa > original.oa)
+
+
+def merit(line: Line, original: Line, wish: Wish) -> tuple[bool, bool, float, float, tuple[int, int]]:
+    """A certificate of something better first, then anything better; TA, then OA, under a floor OA, then TA; then
+    the smaller change.
+    """
+    good = better(line, original, wish)
+    first, second = (line.ta, line.oa) if wish.recall is None else (line.oa, line.ta)
+    return good and line.certificate is not None, good, first, second, (-line.size[0], -line.size[1])
 
 
 def pick(lines: Iterable[Line], wish: Wish) -> Choice:
-    """The line to take: of those with a certificate the one with the highest TA, ties to the smaller change.
+    """The line to take: the one with most `merit`.
 
     Where nothing is certified, the best on the samples at hand, and the sentence says that it is no promise.
     """
     good = [line for line in lines if line.status == "ok"]
     original = next(line for line in good if line.tuner == "original")
-    best = max(good, key=merit)
-    gain = 100 * (best.ta - original.ta)
-    if best.ta <= original.ta or best.tuner == "original":
-        return Choice(original, "no tuner raises the class within the limits; the network stays as it is")
-    if best.certificate is None:
-        missing = min((line.missing for line in good if line.missing is not None), default=None)
-        more = "" if missing is None else f"; about {missing:,} more samples would have been needed"
-        limit = "budget" if wish.recall is None else "floor"
-        return Choice(
-            best,
-            f"{named(best)} has the highest recall within the {limit} ({gain:+.1f} points), but nothing could be "
-            f"certified: the {limit} was kept on these samples, and new data may break it{more}",
-        )
+    best = max(good, key=lambda line: merit(line, original, wish))
+    if not better(best, original, wish):
+        return Choice(original, "no tuner does better within the limits; the network stays as it is")
+    gain = f"{100 * (best.ta - original.ta):+.1f} points"
+    if wish.recall is None:
+        limit, kind, what = "budget", "samples", f"has the highest recall ({gain})"
+    else:
+        limit, kind = "floor", "samples of the class"
+        what = f"keeps the floor at the highest accuracy of all ({100 * (best.oa - original.oa):+.2f} points)"
+    if best.certificate is not None:
+        return Choice(best, f"{named(best)} {what} of all with a certificate at {percent(wish.confidence)}")
+    more = ""
+    if best.missing is not None:
+        more = f"; for its mildest change about {best.missing:,} more {kind}, drawn anew, would have been needed"
     return Choice(
         best,
-        f"{named(best)} has the highest recall ({gain:+.1f} points) of all with a certificate at {wish.confidence:.0%}",
+        f"{named(best)} {what} on these samples, but nothing could be certified: the {limit} was kept on them, and new "
+        f"data may break it{more}",
     )
+
+
+def percent(share: float) -> str:
+    """A share in percent, with the digits that it needs."""
+    return f"{100 * share:g} %"
 
 
 def named(line: Line) -> str:

@@ -81,10 +81,7 @@ def told(found: Promise) -> str:
     counts = f"{found.samples:,} samples, {found.lost} lost, {found.gained} gained"
     limit, at = f"{100 * found.budget:g} points", f"{found.confidence:.0%} confidence"
     if found.passed:
-        return (
-            f"certified: OA falls by at most {limit} on new data like these, at {at} ({counts}; "
-            f"the least budget that this certifies is {100 * found.bound:.2f})"
-        )
+        return f"certified: OA falls by at most {limit} on new data like these, at {at} ({counts})"
     hint = "its loss is too near to the budget for any number of samples"
     if found.missing is not None:
         hint = f"at these rates about {found.missing:,} more samples would do"

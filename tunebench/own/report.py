@@ -14,7 +14,7 @@ from tunebench.boards.page import own as page
 from tunebench.naming import printable
 from tunebench.own.comparison import Comparison, Wish
 from tunebench.own.files import Written
-from tunebench.own.pick import Choice, Line, confusions, hardest, named
+from tunebench.own.pick import Choice, Line, confusions, hardest, named, percent
 from tunebench.results.store import write_text
 
 SCHEMA = 1
@@ -155,9 +155,10 @@ def closing(report: Report) -> str:
             if wish.recall is not None
             else f"OA falls by at most {100 * c['bound']:.2f} points"
         )
+        counts = f"{c['hits']} are right" if wish.recall is not None else f"{c['lost']} are lost, {c['gained']} gained"
         text.append(
-            f"promise {kept} on new data like these, with confidence {wish.confidence:.0%}, whichever tuner was "
-            f"taken ({c['samples']:,} samples that no choice has seen, {c['lost']} lost, {c['gained']} gained)"
+            f"promise {kept} on new data like these, with confidence {percent(wish.confidence)}, whichever tuner was "
+            f"taken; on {c['samples']:,} samples that no choice has seen {counts}"
         )
     text += [f"file    {written.path}: {written.note}" for written in report.files]
     return "\n".join(text)

@@ -80,6 +80,11 @@ class Watched(TuningTask):
             object.__setattr__(self, "touched", True)
         return super().__getattribute__(name)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A copy takes the samples along."""
+        object.__setattr__(self, "touched", True)
+        return super().__reduce_ex__(protocol)
+
 
 def watched(task: TuningTask) -> Watched:
     """The same task, untouched so far."""
