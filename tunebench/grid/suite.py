@@ -139,12 +139,7 @@ def check(suite: Suite) -> None:
         raise UsageError(
             f"trials is {suite.trials}; give at least 2 and at most {MOST_TRIALS:,} (trial 0 is the unchanged original)"
         )
-    if not 0 <= suite.budget <= 100:
-        raise UsageError(f"budget is {suite.budget}; give percentage points of OA between 0 and 100")
-    if suite.recall is not None and not 0 < suite.recall < 1:
-        raise UsageError(f"recall is {suite.recall}; give the least TA as a share between 0 and 1, such as 0.95")
-    if not 0.5 < suite.confidence < 1:
-        raise UsageError(f"confidence is {suite.confidence}; give a share above 0.5 and below 1, such as 0.9")
+    check_demand(suite.budget, suite.recall, suite.confidence)
     for kind, value, known in (
         ("protocol", suite.protocol, (*PROTOCOLS, OWN)),
         ("recipe", suite.recipe, (None, *RECIPES)),
@@ -160,6 +155,16 @@ def check(suite: Suite) -> None:
         check_suite(json.loads(json.dumps(asdict(suite))))
     except Damaged as exc:
         raise UsageError(f"{exc}; names are printable UTF-8 of at most 1,000 characters") from exc
+
+
+def check_demand(budget: float, recall: float | None, confidence: float) -> None:
+    """UsageError for what no choice can keep: a budget or a floor out of range, a confidence that is none."""
+    if not 0 <= budget <= 100:
+        raise UsageError(f"budget is {budget:g}; give percentage points of OA between 0 and 100")
+    if recall is not None and not 0 < recall < 1:
+        raise UsageError(f"recall is {recall}; give the least TA as a share between 0 and 1, such as 0.95")
+    if not 0.5 < confidence < 1:
+        raise UsageError(f"confidence is {confidence}; give a share above 0.5 and below 1, such as 0.9")
 
 
 def seconds_of(text: str) -> float:

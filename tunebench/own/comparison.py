@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from tunebench.datasets import Samples
-from tunebench.errors import DataError, InvalidOutput, UsageError
+from tunebench.errors import DataError, InvalidOutput
 from tunebench.grid.evaluation import Record, failure, final_scores, finished
 from tunebench.grid.latency import rebuilt
 from tunebench.grid.observer import Observer
 from tunebench.grid.plan import Plan, RunOptions
 from tunebench.grid.runner import check_protocol, local_engine, run_plan
-from tunebench.grid.suite import OWN, Suite
+from tunebench.grid.suite import OWN, Suite, check_demand
 from tunebench.grid.tasks import load_task
 from tunebench.naming import seed_of
 from tunebench.networks.originals import ensure_original, materialise
@@ -56,12 +56,7 @@ class Wish:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "budget", float(self.budget))
-        if not 0 <= self.budget <= 100:
-            raise UsageError(f"budget is {self.budget:g}; give percentage points of OA between 0 and 100")
-        if self.recall is not None and not 0 < self.recall < 1:
-            raise UsageError(f"recall is {self.recall:g}; give the least TA as a share between 0 and 1, such as 0.95")
-        if not 0.5 < self.confidence < 1:
-            raise UsageError(f"confidence is {self.confidence:g}; give a share above 0.5 and below 1, such as 0.9")
+        check_demand(self.budget, self.recall, self.confidence)
 
     @property
     def demand(self) -> Demand:
