@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from tunebench import plugins
-from tunebench.grid import evaluation, latency, provenance
+from tunebench.grid import evaluation, latency, provenance, runner
 from tunebench.networks import originals
 from tunebench.results import cells
 from tunebench.workers import isolation
@@ -51,4 +51,4 @@ spawn.prepare = without_main
 gc.collect()
 gc.freeze()
 
-__all__ = ["evaluation", "latency", "originals"]
+__all__ = ["evaluation", "latency", "originals", "runner"]
