@@ -187,3 +187,25 @@ def test_a_scripted_network_is_counted_densely(compiled):
     found = cost_of_module(compiled(build()), X)
     assert found.params == 85_614
     assert found.flops == 784 * 100 + 100 * 64 + 64 * 10
+
+
+class Steps(nn.Module):
+    """A recurrent cell over the eight rows of an image."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell, self.head = cell, nn.Linear(5, 3)
+
+    def forward(self, x):
+        """Logits (N, 3)."""
+        state = None
+        for row in x[:, 0].unbind(1):
+            state = self.cell(row, state)
+        return self.head(state[0] if isinstance(state, tuple) else state)
+
+
+@pytest.mark.parametrize("cell", [nn.LSTMCell(8, 5), nn.GRUCell(8, 5), nn.RNNCell(8, 5)], ids=["lstm", "gru", "rnn"])
+def test_recurrent_cells_count_at_every_step(cell):
+    """All weights and biases of a cell, once for each of eight steps, and the output layer."""
+    own = sum(weight.numel() for weight in cell.parameters())
+    assert count_flops(Steps(cell), torch.zeros(1, 1, 8, 8)) == 8 * own + 3 * 5 + 3

@@ -53,8 +53,8 @@ def command(**flags: Any) -> int:
     require_exports(flags["exports"])
     out = flags["out"] or Path("tunebench-runs") / "tune"
     require_elsewhere(out, flags["weights"])
-    transform, digest = own_data.read_transform(flags["transform"]) if flags["transform"] else (None, "")
-    inputs = own_data.Inputs(transform, flags["mean"], flags["std"], digest)
+    transform = own_data.read_transform(flags["transform"]) if flags["transform"] else None
+    inputs = own_data.Inputs(transform, flags["mean"], flags["std"])
     place = Place(flags["data_dir"])
     data = own_data.own_data(flags["data"], place, inputs)
     target = data.target(flags["target"])

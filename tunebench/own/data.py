@@ -32,8 +32,6 @@ class Inputs:
     transform: Transform | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    digest: str = ""
-    """Of the code of the transform."""
 
     def __post_init__(self) -> None:
         if self.transform is not None and (self.mean or self.std):
@@ -222,8 +220,8 @@ def prepared(dataset: Dataset, split: Split, inputs: Inputs) -> np.ndarray:
     return np.stack([one_input(picture, picture.size, inputs) for picture in pictures])
 
 
-def read_transform(name: str) -> tuple[Transform, str]:
-    """The transform ``FILE.py:NAME`` and the digest of its code; UsageError when there is none."""
+def read_transform(name: str) -> Transform:
+    """The transform ``FILE.py:NAME``; UsageError when there is none. What it makes is hashed with the data."""
     path, colon, wanted = name.rpartition(":")
     if not colon or not path.endswith(".py"):
         raise UsageError(f"--transform {name}: write FILE.py:NAME")
@@ -236,4 +234,5 @@ def read_transform(name: str) -> tuple[Transform, str]:
     if not callable(found):
         offered = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise unknown_name(f"transform in {path}", wanted, offered)
-    return found, file.digest
+    loaded: Transform = found
+    return loaded
