@@ -53,8 +53,8 @@ def command(**flags: Any) -> int:
     budget, confidence = flags["budget"] / 100, flags["confidence"]
     quantile(confidence)
     check_share("budget / 100", budget)
-    transform, digest = read_transform(flags["transform"]) if flags["transform"] else (None, "")
-    inputs = Inputs(transform, flags["mean"], flags["std"], digest)
+    transform = read_transform(flags["transform"]) if flags["transform"] else None
+    inputs = Inputs(transform, flags["mean"], flags["std"])
     x, labels, paths, names = samples(flags, inputs)
     require_enough(len(x), budget, confidence)
     found = [predictions(file, flags["model"], x, len(names) or None) for file in (flags["original"], *flags["tuned"])]
