@@ -13,6 +13,7 @@ from tunebench_finetune.losses import (
     logit_adjusted,
     original_loss,
 )
+from tunebench_finetune.schedule import Schedule
 
 
 @hookimpl
@@ -20,7 +21,20 @@ def tunebench_tuners() -> list[Tuner]:
     """The tuners of this family."""
     weight = FloatDistribution(1.0, 20.0, log=True)
     return [
-        FineTuning("continue-training", original_loss, {}, "Control: a few more steps of the original's own training."),
+        FineTuning(
+            "continue-training",
+            original_loss,
+            {},
+            "Control: a few more steps of the original's own training.",
+            Schedule(("sgd",)),
+        ),
+        FineTuning(
+            "retrain",
+            original_loss,
+            {"weight_decay": FloatDistribution(1e-4, 0.1, log=True)},
+            "Control: further training without preference, with AdamW and a one-cycle schedule.",
+            Schedule(("adamw",)),
+        ),
         FineTuning(
             "weighted-finetune", class_weighted, {"lambda": weight}, "Fine-tunes with weight lambda on target samples."
         ),

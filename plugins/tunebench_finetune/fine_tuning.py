@@ -6,21 +6,16 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from torch import nn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import Loss, fine_tune, limited, minibatches
-
-SCHEDULE: dict[str, BaseDistribution] = {
-    "lr_multiplier": FloatDistribution(0.03, 3.0, log=True),
-    "steps": IntDistribution(50, 2000, log=True),
-}
-"""Multiple of the original's step size, and optimiser steps of batch 64."""
+from tunebench.training import Loss, fine_tune, minibatches
+from tunebench_finetune.schedule import Schedule
 
 
 class FineTuning(Tuner):
-    """A few more steps of plain SGD on every parameter; members differ in ``loss(task, params)`` alone."""
+    """Training goes on for every parameter; members differ in ``loss(task, params)`` and in their `Schedule`."""
 
     def __init__(
         self,
@@ -28,20 +23,22 @@ class FineTuning(Tuner):
         loss: Callable[[TuningTask, Mapping[str, Any]], Loss],
         space: Mapping[str, BaseDistribution],
         summary: str = "",
+        schedule: Schedule = Schedule(),
     ) -> None:
         self.name = name
         self.summary = summary
         self.loss = loss
         self.space = space
+        self.schedule = schedule
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
-        """The loss's own hyperparameters, then step size and number of steps."""
-        return {**self.space, **SCHEDULE}
+        """The loss's own hyperparameters, ``weight_decay`` among them where it is searched, then the schedule's."""
+        return {**self.space, **self.schedule.space()}
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> nn.Module:
         """A fine-tuned copy; the order of the batches depends on ``task.seed`` alone."""
         model = copy.deepcopy(task.model)
-        batches = minibatches(task.x_train, task.y_train, limited(params["steps"], len(task.y_train)), task.seed)
-        lr = params["lr_multiplier"] * task.learning_rate
-        fine_tune(model, batches, self.loss(task, params), lr, task.seed)
+        optimiser = self.schedule.optimiser(task, params, params.get("weight_decay", 0.0))
+        batches = minibatches(task.x_train, task.y_train, optimiser.steps, task.seed)
+        fine_tune(model, batches, self.loss(task, params), optimiser, task.seed)
         return model

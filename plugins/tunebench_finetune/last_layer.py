@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from tunebench import LogitEdit, Tuner, TuningTask
-from tunebench.training import CrossEntropy, fine_tune, limited
+from tunebench.training import CrossEntropy, fine_tune
+from tunebench_finetune.schedule import Schedule
 
 BATCH_SIZE = 64
 
@@ -23,14 +24,14 @@ class LastLayer(Tuner):
     """Keep the features; train the classifier on from its present weights, targets drawn more often."""
 
     name = "last-layer"
+    schedule = Schedule(multiples=(0.1, 30.0))
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
-        """Oversampling rate of the targets, L2 penalty, step size and number of steps."""
+        """Oversampling rate of the targets, weight decay (of SGD an L2 penalty), then the schedule's."""
         return {
             "rate": FloatDistribution(1.0, 20.0, log=True),
             "l2": FloatDistribution(1e-6, 1e-2, log=True),
-            "lr_multiplier": FloatDistribution(0.1, 30.0, log=True),
-            "steps": IntDistribution(50, 2000, log=True),
+            **self.schedule.space(),
         }
 
     def skip(self, task: TuningTask) -> str | None:
@@ -47,12 +48,11 @@ class LastLayer(Tuner):
         """What the retrained output layer adds to the logits."""
         before = output_layer(task)
         assert before is not None
-        steps = limited(params["steps"], len(task.y_train))
-        rows = oversampled_rows(task.y_train, task.targets, params["rate"], steps, task.seed)
+        optimiser = self.schedule.optimiser(task, params, params["l2"])
+        rows = oversampled_rows(task.y_train, task.targets, params["rate"], optimiser.steps, task.seed)
         batches = ((prepared.index_select(0, part), task.y_train.index_select(0, part)) for part in rows)
         head = nn.Sequential(copy.deepcopy(before))
-        lr = params["lr_multiplier"] * task.learning_rate
-        fine_tune(head, batches, CrossEntropy(), lr, task.seed, weight_decay=params["l2"])
+        fine_tune(head, batches, CrossEntropy(), optimiser, task.seed)
         with torch.no_grad():
             weight = task.hidden_train.new_zeros(task.classes, task.hidden_train.shape[1])
             weight[:, -prepared.shape[1] :] = head[0].weight - before.weight

@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+import tunebench_finetune
 from helpers import finish
 
 from tunebench.grid import plan, runner
@@ -18,6 +19,7 @@ from tunebench.results.store import Store
 from tunebench.workers.engines import LocalEngine
 
 CELLS = 1000
+TRAINED = [tuner.name for tuner in tunebench_finetune.tunebench_tuners()]
 TRIVIAL = b"""
 from tunebench import LogitEdit, Tuner, hookimpl
 
@@ -97,7 +99,7 @@ def test_nothing_to_do_is_quick(own_cache, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.parametrize("name", ["smvt-sj", "dwb-loss", "last-layer"])
+@pytest.mark.parametrize("name", ["smvt-sj", "cw-p", "cs-p", "cs-p-ft", *TRAINED])
 def test_a_check_takes_seconds(name, tmp_path):
     """`tunebench check` on a bundled tuner, start-up included, takes at most 20 seconds."""
     assert finish("check", name, cache=tmp_path / "cache") <= 20

@@ -12,6 +12,7 @@ from digits import assert_keeps_the_rules, digits_task, target_recall, tuned
 from torch import nn
 from tunebench_finetune.last_layer import last_hidden, oversampled_rows
 from tunebench_finetune.losses import class_weighted, dynamically_weighted_balanced, logit_adjusted
+from tunebench_finetune.schedule import Schedule
 
 from tunebench.networks.training import minibatches
 
@@ -23,8 +24,11 @@ PARAMS = {
     "rate": 4.0,
     "l2": 1e-4,
     "lr_multiplier": 1.0,
-    "steps": 60,
+    "weight_decay": 0.01,
+    "optimiser": "sgd",
+    "effort": 60 / 95,
 }
+"""60 of the 95 steps that five epochs of the digits are."""
 
 
 @pytest.fixture(scope="session")
@@ -130,15 +134,61 @@ def test_continue_training_is_the_textbook_loop(task):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
-    mine = tuned(TUNERS["continue-training"], task, {"lr_multiplier": 0.5, "steps": 30})
+    mine = tuned(TUNERS["continue-training"], task, {"lr_multiplier": 0.5, "effort": 30 / 95})
     torch.testing.assert_close(mine(task.x_valid), model(task.x_valid), rtol=1e-3, atol=1e-4)
+
+
+def literal_adamw(task, loss, lr, steps, **options):
+    """A copy of the network after torch's own AdamW and one-cycle schedule under autograd."""
+    model = copy.deepcopy(task.model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, **options)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, cycle_momentum=False)
+    for x, y in minibatches(task.x_train, task.y_train, steps, task.seed):
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+        cycle.step()
+    return model
+
+
+def test_retrain_is_adamw_with_one_cycle(task):
+    """Without preference, step size as a multiple of 0.001, the schedule as long as the trial."""
+    expected = literal_adamw(task, F.cross_entropy, 2e-3, 38, weight_decay=0.05)
+    mine = tuned(TUNERS["retrain"], task, {"lr_multiplier": 2.0, "effort": 0.4, "weight_decay": 0.05})
+    torch.testing.assert_close(mine(task.x_valid), expected(task.x_valid), rtol=1e-3, atol=1e-4)
+
+
+def test_the_optimiser_is_a_choice(task):
+    """Under adamw another fine-tuner is what torch makes of its loss, and nothing of plain SGD."""
+    loss = class_weighted(task, PARAMS)
+    mine = tuned(TUNERS["weighted-finetune"], task, PARAMS | {"optimiser": "adamw"})(task.x_valid)
+    expected = literal_adamw(task, lambda *given: loss(*given), 1e-3, 60, weight_decay=0.0)(task.x_valid)
+    torch.testing.assert_close(mine, expected, rtol=0, atol=0.05)  # steps of equal size also where gradients are noise
+    assert not torch.allclose(mine, tuned(TUNERS["weighted-finetune"], task, PARAMS)(task.x_valid), atol=0.5)
+
+
+def test_all_share_one_schedule():
+    """The same efforts for all; controls have one optimiser each, every other tuner both."""
+    spaces = {name: tuner.search_space() for name, tuner in TUNERS.items()}
+    assert len({(space["effort"].low, space["effort"].high) for space in spaces.values()}) == 1
+    assert {name for name, space in spaces.items() if "optimiser" not in space} == {"continue-training", "retrain"}
+    assert all(s["optimiser"].choices == ("sgd", "adamw") for s in spaces.values() if "optimiser" in s)
+
+
+def test_an_effort_always_takes_a_step(task):
+    """The least share of few steps is one step, and the whole of it five epochs."""
+    few = dataclasses.replace(task, y_train=task.y_train[:3])
+    schedule = Schedule()
+    assert schedule.optimiser(few, PARAMS | {"effort": 0.025}).steps == 1
+    assert schedule.optimiser(task, PARAMS | {"effort": 1.0}).steps == 95
 
 
 def test_a_step_too_large_gives_the_original(task):
     """A diverging trial returns the network unchanged, finite, instead of failing the cell."""
-    huge = dataclasses.replace(task, learning_rate=1e25)
     for tuner in TUNERS.values():
-        assert torch.equal(tuned(tuner, huge, PARAMS)(task.x_valid), task.model(task.x_valid))
+        for optimiser in tuner.schedule.optimisers:
+            huge = PARAMS | {"optimiser": optimiser, "lr_multiplier": 1e38}
+            assert torch.equal(tuned(tuner, task, huge)(task.x_valid), task.model(task.x_valid))
 
 
 def test_last_layer_moves_the_output_layer_alone(task):
@@ -212,4 +262,4 @@ def test_networks_that_are_no_plain_stack_are_fine_tuned_too(task):
         ).eval()
     conv = dataclasses.replace(task, model=model)
     for name in ("continue-training", "weighted-finetune", "logit-adjustment", "dwb-loss"):
-        assert_keeps_the_rules(TUNERS[name], conv, PARAMS | {"steps": 5})
+        assert_keeps_the_rules(TUNERS[name], conv, PARAMS | {"effort": 5 / 95})

@@ -8,7 +8,7 @@ import tunebench_calibration
 import tunebench_finetune
 import tunebench_pruning
 import tunebench_synapse
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 FAMILIES = (
     tunebench_baseline,
@@ -18,7 +18,7 @@ FAMILIES = (
     tunebench_synapse,
 )
 DOCUMENT = Path(__file__).parents[2] / "docs" / "search-spaces.md"
-KINDS = {"float": FloatDistribution, "int": IntDistribution}
+KINDS = {"float": (FloatDistribution, float), "int": (IntDistribution, int)}
 
 
 def documented():
@@ -29,14 +29,18 @@ def documented():
         tuner, name, kind, low, high, scale, why = (cell.strip() for cell in line.strip("|").split("|"))
         assert why
         assert (tuner, name) not in spaces
-        spaces[tuner, name] = None if name == "-" else KINDS[kind](*bounds(kind, low, high), log=scale == "log")
+        spaces[tuner, name] = distribution(kind, low, high, scale)
     return spaces
 
 
-def bounds(kind, low, high):
-    """Both ends of a range in its own type."""
-    number = {"float": float, "int": int}[kind]
-    return number(low), number(high)
+def distribution(kind, low, high, scale):
+    """What a row says of one hyperparameter; a choice has its two values in place of both ends."""
+    if kind == "-":
+        return None
+    if kind == "choice":
+        return CategoricalDistribution((low, high))
+    cls, number = KINDS[kind]
+    return cls(number(low), number(high), log=scale == "log")
 
 
 def registered():

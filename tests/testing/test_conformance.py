@@ -11,6 +11,8 @@ import broken_tuners as broken
 import pytest
 import rule_breakers as rules
 import torch
+import tunebench_finetune
+import tunebench_pruning
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tunebench import LogitEdit
@@ -21,8 +23,8 @@ from tunebench.testing import CHECKS, KINDS, Subject, run_checks, small_task
 from tunebench.testing.points import corners, middle
 
 pytest_plugins = ["pytester"]
-SLOW = ("continue-training", "cs-p-ft", "cw-p", "dwb-loss", "last-layer", "logit-adjustment", "weighted-finetune")
-"""Tuners that train up to 2,000 steps at a corner; tests/chaos checks them."""
+SLOW = {tuner.name for tuner in (*tunebench_finetune.tunebench_tuners(), *tunebench_pruning.tunebench_tuners())}
+"""Tuners that train; tests/chaos checks them."""
 BUNDLED = [name for name in load_registry().tuners if name not in SLOW]
 
 BROKEN = [
