@@ -11,7 +11,7 @@ from torch import nn
 
 from tunebench import Tuner, TuningTask
 from tunebench.training import Loss, fine_tune, minibatches
-from tunebench_finetune.schedule import Schedule
+from tunebench_finetune.schedule import EITHER, Schedule
 
 
 class FineTuning(Tuner):
@@ -23,7 +23,7 @@ class FineTuning(Tuner):
         loss: Callable[[TuningTask, Mapping[str, Any]], Loss],
         space: Mapping[str, BaseDistribution],
         summary: str = "",
-        schedule: Schedule = Schedule(),
+        schedule: Schedule = EITHER,
     ) -> None:
         self.name = name
         self.summary = summary

@@ -48,3 +48,7 @@ class Schedule:
             return Optimiser(params["lr_multiplier"] * task.learning_rate, steps=steps, weight_decay=weight_decay)
         lr = params["lr_multiplier"] * ADAMW_STEP
         return Optimiser(lr, name, "one-cycle", steps=steps, weight_decay=weight_decay)
+
+
+EITHER = Schedule()
+"""What fine-tuners choose from by default."""
