@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tunebench.datasets import Place, open_dataset
-from tunebench.grid.evaluation import finished
+from tunebench.grid.finishing import finished
 from tunebench.grid.latency import in_turn
 from tunebench.networks.activations import activations
 from tunebench.networks.training import fine_tune, minibatches

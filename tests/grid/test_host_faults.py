@@ -8,8 +8,8 @@ import pytest
 
 from tunebench.datasets import Place
 from tunebench.grid import plan, runner
-from tunebench.grid.evaluation import make_ready, ready
 from tunebench.grid.observer import Silent
+from tunebench.grid.readiness import make_ready, ready
 from tunebench.grid.suite import Suite
 from tunebench.networks.originals import data_folder
 from tunebench.results.store import Store

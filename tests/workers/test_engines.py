@@ -19,7 +19,7 @@ from pebble import ProcessExpired
 from tunebench import UsageError
 from tunebench.datasets import Place
 from tunebench.errors import HostFault
-from tunebench.grid import evaluation, plan, runner
+from tunebench.grid import plan, readiness, runner
 from tunebench.grid.evaluation import failure, record_of
 from tunebench.grid.observer import Silent
 from tunebench.grid.provenance import provenance
@@ -278,12 +278,12 @@ def test_a_workers_own_data_folder_wins(jobs, monkeypatch, tmp_path):
     from dataclasses import replace
 
     seen = []
-    monkeypatch.setattr(evaluation, "make_ready", lambda job: seen.append(job.place))
+    monkeypatch.setattr(readiness, "make_ready", lambda job: seen.append(job.place))
     job = replace(jobs[0], place=Place(tmp_path / "client", download=True))
     monkeypatch.setenv("TUNEBENCH_DATA", str(tmp_path / "worker"))
-    evaluation.make_ready_elsewhere(job)
+    readiness.make_ready_elsewhere(job)
     monkeypatch.delenv("TUNEBENCH_DATA")
-    evaluation.make_ready_elsewhere(job)
+    readiness.make_ready_elsewhere(job)
     assert seen == [Place(tmp_path / "worker", download=True), Place(tmp_path / "client", download=True)]
 
 

@@ -12,16 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark.utils.timer import timer
 
-from tunebench.grid.evaluation import PROBE_ROWS, Record, finished, hosts_part, model_of
+from tunebench.grid.evaluation import hosts_part, model_of
+from tunebench.grid.finishing import rebuilt
+from tunebench.grid.scoring import PROBE_ROWS, Record
 from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
 from tunebench.plugins import load_registry
 from tunebench.results.cells import Job
 from tunebench.selection.budgets import Demand
-from tunebench.selection.search import checked
-from tunebench.selection.selector import Candidate
-from tunebench.selection.tradeoff import Score
-from tunebench.tuner import LogitEdit, Tuner, TuningTask
+from tunebench.tuner import Tuner, TuningTask
 
 BATCH = 256
 LEAST_ROUNDS, ROUNDS = 15, 150
@@ -73,17 +72,6 @@ def tuned_again(task: TuningTask, tuner: Tuner, record: Record, demand: Demand) 
     probe = torch.tensor(record["probe"], dtype=torch.float64)
     seen = forward(model, task.x_valid[:PROBE_ROWS]).double().cpu()
     return model if torch.allclose(seen, probe, rtol=1e-3, atol=1e-3) else None
-
-
-def rebuilt(task: TuningTask, tuner: Tuner, chosen: Record) -> nn.Module:
-    """The network of a cell's chosen point, from its parameters."""
-    if chosen["fell_back"]:
-        output: nn.Module | LogitEdit = LogitEdit.of_target(task)
-    else:
-        output = checked(tuner.tune(task, dict(chosen["params"]), tuner.prepare(task)), task)
-        if chosen["scale"] is not None and isinstance(output, LogitEdit):
-            output = output.scaled(chosen["scale"])
-    return finished(task, Candidate(chosen["trial"], {}, output, Score(0, 0, 0, 0), shift=chosen["shift"]))
 
 
 def structure(model: nn.Module) -> list[Any]:

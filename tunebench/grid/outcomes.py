@@ -9,8 +9,9 @@ from typing import Any
 from pebble import ProcessExpired
 
 from tunebench.errors import HostFault
-from tunebench.grid.evaluation import Record, failure, record_of
+from tunebench.grid.evaluation import failure, record_of
 from tunebench.grid.provenance import provenance
+from tunebench.grid.scoring import Record
 from tunebench.results.cells import Job
 from tunebench.workers import isolation
 

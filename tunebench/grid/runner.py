@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 from tunebench.errors import HostFault, StoreError, UsageError
 from tunebench.grid import suite as suites
-from tunebench.grid.evaluation import Record, failure, make_ready, make_ready_elsewhere, ready, record_of, run_cell
+from tunebench.grid.evaluation import failure, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
 from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.preparation import architectures, train_originals
 from tunebench.grid.provenance import provenance
+from tunebench.grid.readiness import make_ready, make_ready_elsewhere, ready
+from tunebench.grid.scoring import Record
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
 from tunebench.networks.cache import in_use

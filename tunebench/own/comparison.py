@@ -11,11 +11,12 @@ from torch import nn
 
 from tunebench.datasets import Samples
 from tunebench.errors import DataError, InvalidOutput
-from tunebench.grid.evaluation import Record, failure, final_scores, finished
-from tunebench.grid.latency import rebuilt
+from tunebench.grid.evaluation import failure
+from tunebench.grid.finishing import finished, rebuilt
 from tunebench.grid.observer import Observer
 from tunebench.grid.plan import Plan, RunOptions
 from tunebench.grid.runner import check_protocol, local_engine, run_plan
+from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.suite import OWN, Suite, check_demand
 from tunebench.grid.tasks import load_task
 from tunebench.naming import seed_of

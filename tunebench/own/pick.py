@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tunebench.errors import DataError
-from tunebench.grid.evaluation import Record
+from tunebench.grid.scoring import Record
 from tunebench.own.comparison import FROZEN, TRAINING, Comparison, Wish
 from tunebench.results.predictions import unpack
 from tunebench.selection.variants import Variant

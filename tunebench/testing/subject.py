@@ -12,7 +12,7 @@ import torch
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from tunebench.grid.evaluation import finished
+from tunebench.grid.finishing import finished
 from tunebench.networks.activations import forward
 from tunebench.selection.search import checked
 from tunebench.selection.selector import Candidate, check_logits

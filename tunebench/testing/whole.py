@@ -6,8 +6,9 @@ import json
 
 from tunebench.datasets import Samples
 from tunebench.errors import InvalidOutput
-from tunebench.grid.evaluation import Record, check_output, record_of, result_of
+from tunebench.grid.evaluation import check_output, record_of, result_of
 from tunebench.grid.latency import tuned_again
+from tunebench.grid.scoring import Record
 from tunebench.networks.originals import OriginalKey, Recipe
 from tunebench.results.cells import Cell, Job, cell_inputs
 from tunebench.selection.selector import SearchOptions
