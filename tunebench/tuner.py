@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from torch import Tensor, nn
 
+MAX_STEPS = 2000
+"""Training steps that a trial may take unless the user says otherwise."""
+
 
 @dataclass(frozen=True, eq=False)
 class TuningTask:
@@ -55,6 +58,23 @@ class TuningTask:
     """Step size that the original was trained with; fine-tuning searches multiples of it."""
     max_hidden: int = 1024
     """Most hidden units of a task, counted from the output back (see `tunebench.networks.sites`)."""
+    max_steps: int = MAX_STEPS
+    """Most training steps that a trial may take; see `tunebench.training.limited`."""
+    protect: tuple[tuple[int, float], ...] = ()
+    """Classes, and the percentage points of recall that each may lose at most."""
+    synapse_layers: tuple[int, ...] | None = None
+    """Hidden layers, as in ``layer_of``, whose units may get a synapse; None: all."""
+    max_new_params: int | None = None
+    """Most non-zero parameters that may be added; None: any number."""
+    max_weight: float | None = None
+    """Largest size of a new weight; None: any."""
+
+    @property
+    def may_join(self) -> Tensor:
+        """Whether a hidden unit may get a synapse, (H,) bool."""
+        if self.synapse_layers is None:
+            return self.layer_of >= 0
+        return (self.layer_of[:, None] == self.layer_of.new_tensor(self.synapse_layers)).any(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +117,11 @@ class Tuner:
 
     The host then solves the best multiple for each OA budget exactly on validation (under ``--protocol paper`` it
     searches it as one more hyperparameter). Such an edit may change the target's logit only.
+    """
+
+    honours: frozenset[str] = frozenset()
+    """Limits of the user's that everything it proposes keeps, by their names in `TuningTask`: ``max_steps``,
+    ``protect``, ``synapse_layers``, ``max_new_params``, ``max_weight``. The host refuses what breaks one in any case.
     """
 
     def search_space(self) -> Mapping[str, BaseDistribution]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tunebench import DataError, UsageError
-from tunebench.grid.targets import check_targets, resolve_targets
+from tunebench.grid.targets import check_targets, resolve_protect, resolve_targets
 
 ORIGINALS = [
     {"valid_hits": [9, 5, 7, 8], "valid_totals": [10, 10, 10, 10]},
@@ -107,3 +107,46 @@ def test_names_that_no_class_has(pattern, names, fault):
     """The nearest names, or what there is, is named; where classes are numbered, a number is never an index."""
     with pytest.raises(UsageError, match=fault):
         check_targets([pattern], names, "x")
+
+
+@pytest.mark.parametrize(
+    ("texts", "names", "expected"),
+    [
+        ([], DIGITS, ""),
+        (["3"], DIGITS, "3:0"),
+        (["3:0.50", "1"], DIGITS, "1:0,3:0.5"),
+        (["cat", "cat+dog:2"], ANIMALS, "0:0,3:2"),
+        (["a:1"], ("a", "a:1"), "1:0"),
+        (["a:1:2.5"], ("a", "a:1"), "1:2.5"),
+    ],
+    ids=str,
+)
+def test_what_is_protected(texts, names, expected):
+    """Classes by name or number, points after a colon, none meaning 0; a name may hold a colon itself."""
+    assert resolve_protect(texts, names, "x", ["weakest:2", "all"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "targets", "fault"),
+    [
+        (["bird"], [], "unknown protected class 'bird'"),
+        (["cta"], [], "did you mean cat"),
+        (["cat:-1"], [], "give points of recall between 0 and 100, such as cat:0.5"),
+        (["cat:101"], [], "between 0 and 100"),
+        (["cat:"], [], "between 0 and 100"),
+        (["cat", "0:1"], [], "protect names class cat twice"),
+        (["cat"], ["dog+cat"], "class cat is a target and protected"),
+        (["0"], ["weakest", "cat"], "class cat is a target and protected"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_protected(texts, targets, fault):
+    """Each fault is found without any original, and named."""
+    with pytest.raises(UsageError, match=fault):
+        resolve_protect(texts, ANIMALS, "x", targets)
+
+
+def test_a_protected_class_needs_samples():
+    """Without one in validation nothing could be kept."""
+    with pytest.raises(DataError, match="x: protected class dog has no validation sample"):
+        resolve_protect(["dog"], ANIMALS, "x", counts={"validation": [1, 0, 1, 1, 1]})

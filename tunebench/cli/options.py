@@ -32,3 +32,26 @@ plugin_option: Decorator = click.option(
     metavar="FILE",
     help="A Python file with a Tuner; may be repeated.",
 )
+
+
+LIMIT_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--max-steps", type=int, metavar="N", help="Training steps that a trial may take.  [2000]"),
+    click.option(
+        "--protect",
+        multiple=True,
+        metavar="CLASS[:PP]",
+        help="A class that may lose at most PP points of recall on validation, such as 3:0.5.  [PP: 0]",
+    ),
+    click.option(
+        "--synapse-layers", metavar="LAYERS", help="Hidden layers that get synapses: 0,1 or -1 or 'not 0'.  [all]"
+    ),
+    click.option("--max-new-params", type=int, metavar="N", help="Non-zero parameters that may be added.  [any]"),
+    click.option("--max-weight", type=float, metavar="W", help="Largest size of a new weight.  [any]"),
+)
+
+
+def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what no choice may break; their names are `selection.constraints.LIMITS`."""
+    for option in reversed(LIMIT_OPTIONS):
+        function = option(function)
+    return function

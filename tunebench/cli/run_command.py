@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tunebench.cli.bars import Bars
-from tunebench.cli.options import data_dir_option, many, plugin_option
+from tunebench.cli.options import data_dir_option, limit_options, many, plugin_option
 from tunebench.cli.output import say
 
 
@@ -33,6 +33,7 @@ from tunebench.cli.output import say
 )
 @click.option("--confidence", type=float, metavar="SHARE", help="Of certificates, such as 0.95.  [0.9]")
 @click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
+@limit_options
 @click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
 @click.option("--recipe", help="How originals are trained: paper, converged or quick.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
@@ -61,6 +62,7 @@ def command(suite: Path | None, **flags: Any) -> int:
     Finished cells are kept and never run again, so the same command continues an interrupted run.
     """
     from tunebench.grid.suite import load_suite
+    from tunebench.selection.constraints import LIMITS
 
     names = (
         "datasets",
@@ -75,6 +77,7 @@ def command(suite: Path | None, **flags: Any) -> int:
         "margin",
         "protocol",
         "recipe",
+        *LIMITS,
     )
     chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tunebench.cli.bars import Bars
-from tunebench.cli.options import data_dir_option, many, plugin_option
+from tunebench.cli.options import data_dir_option, limit_options, many, plugin_option
 from tunebench.cli.output import say
 
 
@@ -22,6 +22,7 @@ from tunebench.cli.output import say
 @click.option("--budget", type=float, default=0.5, show_default=True, help="Points of OA that may be lost.")
 @click.option("--recall", type=float, metavar="SHARE", help="Least TA instead of a budget, such as 0.95.")
 @click.option("--confidence", type=float, default=0.9, show_default=True, help="Of the certificate.")
+@limit_options
 @many("--tuner", "tuners", help="Name or glob; auto takes those that fit.  [auto]")
 @click.option("--transform", metavar="FILE.py:NAME", help="Your transform, from PIL image to tensor.")
 @click.option("--mean", type=float, multiple=True, help="Subtracted from pixels in [0, 1]; per channel or once.")
@@ -48,6 +49,7 @@ def command(**flags: Any) -> int:
     from tunebench.own.network import own_network, require_elsewhere
     from tunebench.own.pick import lines_of, pick
     from tunebench.plugins import PluginFile
+    from tunebench.selection.constraints import LIMITS
     from tunebench.workers.isolation import usable_cores
 
     require_exports(flags["exports"])
@@ -59,7 +61,9 @@ def command(**flags: Any) -> int:
     data = own_data.own_data(flags["data"], place, inputs)
     target = data.target(flags["target"])
     network = own_network(flags["model"], flags["weights"], data.dataset.shape, len(data.names))
-    wish = Wish(target, flags["tuners"], flags["budget"], flags["recall"], flags["confidence"], trials=flags["trials"])
+    limits = {name: flags[name] for name in LIMITS if flags[name] not in (None, ())}
+    demand = flags["budget"], flags["recall"], flags["confidence"]
+    wish = Wish(target, flags["tuners"], *demand, trials=flags["trials"], limits=limits)
     options = RunOptions(
         out=out,
         jobs=flags["jobs"] or usable_cores(),

@@ -21,6 +21,7 @@ from tunebench.plugins import Registry, load_registry, one_line
 from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
+from tunebench.selection.constraints import constrained, misfit
 from tunebench.selection.search import search
 from tunebench.selection.selector import SearchOptions
 from tunebench.tuner import Tuner, TuningTask
@@ -105,7 +106,7 @@ def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Call
     """What a search on ``task`` gives, scored once on the split that ``test`` loads."""
     torch.manual_seed(task.seed)
     before = fingerprint(task)
-    reason = tuner.skip(task)
+    reason = misfit(task, options) or tuner.skip(constrained(task, options))
     if reason is not None:
         return failure("skipped", str(reason))
     selection = search(tuner, task, options)

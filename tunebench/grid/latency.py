@@ -20,6 +20,7 @@ from tunebench.networks.activations import forward
 from tunebench.plugins import load_registry
 from tunebench.results.cells import Job
 from tunebench.selection.budgets import Demand
+from tunebench.selection.constraints import constrained
 from tunebench.tuner import Tuner, TuningTask
 
 BATCH = 256
@@ -45,7 +46,7 @@ def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
         spec, device = model_of(registry, job), torch.device(job.device)
         task = load_task(job.original, spec, job.cell.targets, job.cell.tuner, device)
         tuner = registry.tuner(job.cell.tuner)
-    model = tuned_again(task, tuner, record, job.options.demand)
+    model = tuned_again(constrained(task, job.options), tuner, record, job.options.demand)
     if model is None:
         return {"key": job.key, "status": "mismatch", "reason": "tuned again, the network gives other logits"}
     original = copy.deepcopy(task.model)  # a copy, so that the row of `original` shows the noise of this very timing

@@ -17,7 +17,7 @@ from tunebench.errors import UsageError
 from tunebench.grid.observer import Silent
 from tunebench.grid.preparation import architectures
 from tunebench.grid.suite import Suite
-from tunebench.grid.targets import check_targets, resolve_targets
+from tunebench.grid.targets import check_targets, resolve_protect, resolve_targets
 from tunebench.networks import originals
 from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
 from tunebench.networks.originals import OriginalKey, Recipe
@@ -78,7 +78,19 @@ class Plan:
     def options(self) -> SearchOptions:
         """What each search may spend."""
         suite = self.suite
-        return SearchOptions(suite.trials, suite.budget, suite.margin, suite.protocol, suite.confidence, suite.recall)
+        return SearchOptions(
+            suite.trials,
+            suite.budget,
+            suite.margin,
+            suite.protocol,
+            suite.confidence,
+            suite.recall,
+            max_steps=suite.max_steps,
+            protect=protected(suite, self.datasets.values()),
+            synapse_layers=suite.synapse_layers,
+            max_new_params=suite.max_new_params,
+            max_weight=suite.max_weight,
+        )
 
     def originals(self) -> Iterator[OriginalKey]:
         """The keys of all originals."""
@@ -107,11 +119,25 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
         raise UsageError(
             f"that is a grid of {cells:,} cells, more than {MOST_CELLS:,}; run it in parts, by data set say"
         )
+    protected(suite, datasets.values())
     if options.executor != "processes":
         check_paths(datasets)
     for dataset in datasets.values():  # refuses a recipe that was never published for a data set
         originals.find_recipe(suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size)
     return Plan(suite, registry, datasets, models, tuners)
+
+
+def protected(suite: Suite, datasets: Iterable[Dataset]) -> str:
+    """What ``suite.protect`` means, as options hold it; UsageError where that differs between data sets."""
+    meant = {
+        d.name: resolve_protect(suite.protect, d.class_names, d.name, suite.targets, measured(d, suite))
+        for d in (datasets if suite.protect else ())
+    }
+    first = next(iter(meant.values()), "")
+    for name, text in meant.items():
+        if text != first:
+            raise UsageError(f"protect means {first} in {next(iter(meant))} and {text} in {name}; run them one by one")
+    return first
 
 
 def measured(dataset: Dataset, suite: Suite) -> dict[str, list[int]]:
@@ -176,9 +202,11 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
         seen = targets.setdefault(place_name(job.cell.dataset, job.cell.model), [])
         if job.cell.target not in seen:
             seen.append(job.cell.target)
+    protect = [part for part in plan.options().protect.split(",") if part]
     store.write_lock(
         {
-            "suite": asdict(plan.suite) | {"datasets": list(plan.datasets), "models": list(plan.models)},
+            "suite": asdict(plan.suite)
+            | {"datasets": list(plan.datasets), "models": list(plan.models), "protect": protect},
             "tuners": plan.tuners,
             "targets": targets,
             "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},

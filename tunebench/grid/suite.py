@@ -15,6 +15,8 @@ from tunebench.errors import UsageError
 from tunebench.naming import cut, one_line, unknown_name
 from tunebench.results.records import check_suite
 from tunebench.results.shapes import Damaged
+from tunebench.selection.constraints import ALL_LAYERS, LIMITS, check_limits
+from tunebench.tuner import MAX_STEPS
 
 PROTOCOLS = ("holdout", "paper")
 OWN = "own"
@@ -54,6 +56,16 @@ class Suite:
     margin: str = "none"
     max_hidden: int = 1024
     """Hidden units of a network that tuners see, counted from the output back."""
+    max_steps: int = MAX_STEPS
+    """Training steps that a trial may take."""
+    protect: tuple[str, ...] = ()
+    """Classes that may not lose recall on the selection split, or at most so many points: ``CLASS`` or ``CLASS:PP``."""
+    synapse_layers: str = ALL_LAYERS
+    """Hidden layers that may receive synapses, counted from 0, or from the last by -1: ``0,1``, ``-1``, ``not 0``."""
+    max_new_params: int | None = None
+    """Non-zero parameters that a tuned network may have more than its original."""
+    max_weight: float | None = None
+    """Largest size of a new weight."""
     timeout: str = "10m"
     """Of one cell: a number with the unit s, m or h."""
 
@@ -61,9 +73,13 @@ class Suite:
         check(self)
 
 
-TYPES = {"seeds": int, "trials": int, "budget": float, "recall": float, "confidence": float, "max_hidden": int}
+TYPES = {
+    **dict.fromkeys(("seeds", "trials", "max_hidden", "max_steps", "max_new_params"), int),
+    **dict.fromkeys(("budget", "recall", "confidence", "max_weight"), float),
+}
 """Of keys that are no text."""
-LISTS = frozenset({"datasets", "models", "tuners", "targets"})
+NEEDED = frozenset({"datasets", "models", "tuners", "targets"})
+LISTS = NEEDED | {"protect"}
 
 
 def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
@@ -147,7 +163,8 @@ def check(suite: Suite) -> None:
     ):
         if value not in known:
             raise unknown_name(kind, str(value), [str(k) for k in known if k])
-    for key in sorted(LISTS):
+    check_limits({name: getattr(suite, name) for name in LIMITS})
+    for key in sorted(NEEDED):
         if not getattr(suite, key):
             raise UsageError(f"{key} is empty; name at least one")
     seconds_of(suite.timeout)

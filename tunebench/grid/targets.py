@@ -11,6 +11,7 @@ import numpy as np
 
 from tunebench.errors import DataError, UsageError
 from tunebench.naming import unknown_name
+from tunebench.selection.constraints import protect_text
 
 KEYWORDS = ("weakest", "weakest:2", "all")
 SHOWN = 12
@@ -72,6 +73,42 @@ def check_targets(
                 if not counted[part]:
                     raise DataError(f"{place}: class {names[part]} has no sample in {split}; name another class")
     return sum(map(len, found.values()))
+
+
+def resolve_protect(
+    texts: Iterable[str],
+    names: Sequence[str],
+    place: str,
+    targets: Iterable[str] = (),
+    counts: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> str:
+    """What texts such as ``cat`` or ``cat:0.5`` mean, as `selection.constraints.protected_of` reads it.
+
+    UsageError for a class that there is not or that comes twice, for points out of range, and for a class that is one
+    of ``targets`` by name; DataError for one without a sample in validation, where its samples are in ``counts``.
+    """
+    found: dict[int, float] = {}
+    for text in texts:
+        head, colon, tail = text.rpartition(":")
+        number, points = class_of(text, names), "0"
+        if number is None and colon:
+            number, points = class_of(head, names), tail
+        if number is None:
+            hint = unknown_name("protected class", text, names if len(names) <= SHOWN else ["a class"])
+            raise UsageError(f"{hint} (write CLASS or CLASS:POINTS, with a class of {listed(names)})")
+        if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", points, re.ASCII) or float(points) > 100:
+            raise UsageError(f"protect {text!r}: give points of recall between 0 and 100, such as {head}:0.5")
+        if number in found:
+            raise UsageError(f"protect names class {names[number]} twice")
+        if "validation" in counts and not counts["validation"][number]:
+            raise DataError(f"{place}: protected class {names[number]} has no validation sample; nothing would be kept")
+        found[number] = float(points)
+    named = [target for target in targets if target != "all" and not target.startswith("weakest")]
+    for target in named:
+        for part in expand(target, [], names, place)[0].split("+"):
+            if int(part) in found:
+                raise UsageError(f"class {names[int(part)]} is a target and protected; a target is raised already")
+    return protect_text(found)
 
 
 def expand(pattern: str, by_weakness: list[int], names: Sequence[str], place: str) -> list[str]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tunebench.networks.losses import Loss, logit_gradient
 from tunebench.networks.sites import first_float
 from tunebench.networks.stacks import Descent, descend, differentiate, gradients, linear_stack, numbers
+from tunebench.tuner import TuningTask
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Inputs (B, ...) and labels (B,) int64."""
@@ -89,9 +90,14 @@ def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 6
             done += 1
 
 
-def limited(steps: int, samples: int, batch_size: int = 64) -> int:
-    """``steps``, but at most five epochs over ``samples``: on small data more only costs time."""
-    return min(steps, 5 * -(-samples // batch_size))
+def limited(steps: int, over: int | TuningTask, batch_size: int = 64) -> int:
+    """``steps``, but at most five epochs over so many samples: on small data more only costs time.
+
+    Over a task: five epochs of its training samples, and its ``max_steps``.
+    """
+    if isinstance(over, int):
+        return min(steps, 5 * -(-over // batch_size))
+    return min(limited(steps, len(over.y_train), batch_size), over.max_steps)
 
 
 def train(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) -> None:

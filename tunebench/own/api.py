@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tunebench.own.network import LEARNING_RATE
 from tunebench.own.pick import lines_of, pick
 from tunebench.own.report import Report
 from tunebench.selection import tradeoff
+from tunebench.selection.constraints import LIMITS
 from tunebench.tuner import TuningTask
 
 
@@ -69,6 +71,7 @@ def tune(
     tuners: Sequence[str] = (),
     confidence: float = 0.9,
     trials: int = 30,
+    limits: Mapping[str, Any] = MappingProxyType({}),
 ) -> Tuned:
     """Raise the recall of one class of a trained network at a small loss of overall accuracy.
 
@@ -76,7 +79,9 @@ def tune(
     not seen. Both are (x, y) with x (N, *shape) as the network takes it and y (N,) class numbers, as tensors or arrays;
     or a data set or loader of such samples or batches. ``target`` is a class number, or one of ``names``. ``budget``
     is in percentage points of OA; ``recall`` asks instead for that TA at least, a fraction, at the least loss of OA.
-    The model is used as it is and copied, never trained over. No file is written.
+    ``limits`` are what no choice may break, by their names in a suite: ``max_steps``, ``protect`` (a list such as
+    ``["cat:0.5"]``), ``synapse_layers``, ``max_new_params``, ``max_weight``. The model is used as it is and copied,
+    never trained over. No file is written.
 
     Raises UsageError or DataError, one line, for what cannot be used.
     """
@@ -89,12 +94,20 @@ def tune(
     known = tuple(map(str, names if names is not None else range(task.classes)))
     if len(known) != task.classes:
         raise UsageError(f"there are {len(known)} names, the network has {task.classes} outputs; name each of them")
-    wish = Wish(task.target, tuple(tuners), budget, recall, confidence, trials=trials)
+    wish = Wish(task.target, tuple(tuners), budget, recall, confidence, trials=trials, limits=known_limits(limits))
     comparison = compare_here(task, known, wish, train is not None)
     lines = lines_of(comparison)
     choice = pick(lines, wish)
     report = Report(comparison, lines, choice, f"tuners fit on {len(y_fit):,} samples, chosen on {len(y):,}")
     return Tuned(comparison.rebuild(choice.line.tuner, choice.line.variant), report, task.model)
+
+
+def known_limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """``limits``; UsageError for one that there is not."""
+    for name in limits:
+        if name not in LIMITS:
+            raise unknown_name("limit", name, LIMITS)
+    return dict(limits)
 
 
 def task_of(model: nn.Module, fit: tuple[Tensor, Tensor], choose: tuple[Tensor, Tensor], target: int) -> TuningTask:

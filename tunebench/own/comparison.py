@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,8 @@ from tunebench.grid.plan import Plan, RunOptions
 from tunebench.grid.runner import check_protocol, local_engine, run_plan
 from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.suite import OWN, Suite, check_demand
-from tunebench.grid.tasks import load_task
+from tunebench.grid.targets import resolve_protect
+from tunebench.grid.tasks import load_task, task_seed
 from tunebench.naming import seed_of
 from tunebench.networks.originals import ensure_original, materialise
 from tunebench.own.data import OwnData
@@ -27,6 +29,7 @@ from tunebench.plugins import Registry, load_registry, one_line
 from tunebench.results.cells import Cell
 from tunebench.results.store import Store
 from tunebench.selection.budgets import Demand, demand_of
+from tunebench.selection.constraints import check_limits, constrained
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import SearchOptions
 from tunebench.selection.variants import Variant
@@ -54,10 +57,13 @@ class Wish:
     confidence: float = 0.9
     """With which the promise of the network that is taken holds, whichever of the tuners made it."""
     trials: int = 30
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Those of `selection.constraints.LIMITS` that are given, as in a suite."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "budget", float(self.budget))
         check_demand(self.budget, self.recall, self.confidence)
+        check_limits(self.limits)
 
     @property
     def demand(self) -> Demand:
@@ -92,24 +98,25 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
         targets=(data.typed(wish.target),), seeds=1, trials=wish.trials, budget=wish.budget, recall=wish.recall,
-        confidence=wish.confidence_each(tuners), protocol=OWN,
+        confidence=wish.confidence_each(tuners), protocol=OWN, **wish.limits,
     )  # fmt: skip
+    plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
+    search_options = plan.options()
     store = Store(options.out)
     store.examine()
     check_protocol(store, suite, observer)
-    plan = Plan(suite, registry, {dataset.name: dataset}, {spec.name: spec}, tuners, recipe=network.recipe)
     materialise(dataset)
     (key,) = plan.originals()
     observer.stage("original", 1)
     ensure_original(key, spec)
     observer.step(spec.name)
+    task = constrained(load_task(key, spec, (wish.target,), "original", torch.device(options.device)), search_options)
     with closing(local_engine(options)) as local:
         run_plan(plan, options, observer, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
-    task = load_task(key, spec, (wish.target,), "original", torch.device(options.device))
 
     def rebuild(tuner: str, variant: Variant) -> nn.Module:
-        own = load_task(key, spec, (wish.target,), tuner, torch.device(options.device))
+        own = replace(task, seed=task_seed(key, task.targets, tuner))
         torch.manual_seed(own.seed)
         return rebuilt(own, registry.tuner(tuner), records[tuner]["points"][variant][str(wish.demand)])
 
@@ -121,7 +128,9 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_o
     registry = load_registry()
     tuners = chosen_tuners(registry, wish, trained_on)
     confidence = wish.confidence_each(tuners)
-    options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=confidence, recall=wish.recall)
+    limits = {**wish.limits, "protect": resolve_protect(wish.limits.get("protect", ()), names, "valid", [])}
+    options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=confidence, recall=wish.recall, **limits)
+    task = constrained(task, options)
     records: dict[str, Record] = {}
     found: dict[str, Selection] = {}
     for name in sorted(tuners, key=lambda name: (name != "original", name)):

@@ -56,6 +56,7 @@ class Report:
             "params": line.params,
             "budget": wish.budget,
             "recall": wish.recall,
+            "limits": dict(wish.limits),
             "certificate": line.certificate and line.certificate | {"confidence": wish.confidence},
             "why": self.choice.why,
             "confusions": confusions(record, wish.target, self.comparison.names),

@@ -33,12 +33,13 @@ from tunebench.results.shapes import (
     text,
 )
 from tunebench.selection.budgets import BUDGETS, demand_of
+from tunebench.selection.constraints import LIMITS
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"(0|[1-9]\d{0,4})(\+(0|[1-9]\d{0,4}))*", re.ASCII)
 CLOSE = 1e-9
 """Metrics in a file and those that its own predictions give may differ by this much."""
-RULES = ("trials", "budget", "margin", "protocol", "confidence", "recall")
+RULES = ("trials", "budget", "margin", "protocol", "confidence", "recall", *LIMITS)
 """Keys of a suite that its cells are computed by."""
 MOST_CELLS = 100_000
 """Cells that one run can have: data sets x models x targets x tuners x seeds."""
@@ -119,7 +120,15 @@ TIMES = fields(
     key=text(re.compile("[0-9a-f]{64}")), status=one_of(*STATUSES, "mismatch")
 )  # "mismatch": see tunebench.grid.latency
 SUITE = fields(
-    {"recall": optional(SHARE), "confidence": SHARE},
+    {
+        "recall": optional(SHARE),
+        "confidence": SHARE,
+        "max_steps": COUNT,
+        "protect": listing(text(NAME)),
+        "synapse_layers": text(NAME),
+        "max_new_params": optional(COUNT),
+        "max_weight": optional(number(0, 1e300)),
+    },
     seeds=integer(1, 10**4),
     trials=integer(2, 10**6),
     budget=number(0, 100),
@@ -182,6 +191,8 @@ def check_plan(lock: Mapping[str, Any]) -> None:
         raise Damaged(f"lock has {cells:,} cells, more than {MOST_CELLS:,}")
     options = inputs["rest"].get("options", {})
     rules = {name: suite[name] for name in RULES if name in suite}
+    if "protect" in rules:
+        rules["protect"] = ",".join(rules["protect"])
     if places and not (isinstance(options, dict) and rules.items() <= options.items()):
         raise Damaged("lock.suite has other rules than its cells were computed by")
     for place in places:

@@ -24,6 +24,7 @@ from tunebench.errors import InvalidOutput
 from tunebench.networks.edits import check_edit
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import Demand
+from tunebench.selection.constraints import constrained
 from tunebench.selection.path import STARTUP, Verdict, path_of, was_touched, watched
 from tunebench.selection.selector import Candidate, SearchOptions, Selector, ray_direction
 from tunebench.selection.tradeoff import Score
@@ -54,7 +55,11 @@ class Selection:
 
 
 def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
-    """Run every trial of ``tuner`` on ``task``; sees nothing but the task's train and validation parts."""
+    """Run every trial of ``tuner`` on ``task``; sees nothing but the task's train and validation parts.
+
+    The limits that hold are those of ``options``.
+    """
+    task = constrained(task, options)
     selector = Selector(task, options)
     path = path_of(task, options)
     everyone = [selector, path.selector] if path else [selector]

@@ -16,9 +16,10 @@ from tunebench.networks.cost import added_params, count_params
 from tunebench.networks.edits import anatomy_of, edited_logits
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import BUDGETS, Demand, Floor, demand_of
+from tunebench.selection.constraints import ALL_LAYERS
 from tunebench.selection.tradeoff import Score
 from tunebench.selection.variants import MAKERS, Variant, plain
-from tunebench.tuner import LogitEdit, TuningTask
+from tunebench.tuner import MAX_STEPS, LogitEdit, TuningTask
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class SearchOptions:
     """Of the certified variant."""
     recall: float | None = None
     """The least TA, a fraction, that the tables ask for instead of a budget."""
+    max_steps: int = MAX_STEPS
+    """Training steps that a trial may take."""
+    protect: str = ""
+    """Classes and the points of recall that each may lose, such as ``3:0.5,7:0``."""
+    synapse_layers: str = ALL_LAYERS
+    """Hidden layers that may receive synapses, such as ``0,1``, ``-1`` or ``not 0``."""
+    max_new_params: int | None = None
+    max_weight: float | None = None
+    """Largest size of a new weight."""
 
     @property
     def budgets(self) -> tuple[float, ...]:
