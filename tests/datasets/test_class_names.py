@@ -15,6 +15,7 @@ from tunebench.datasets.base import opened
 from tunebench.datasets.vision import SOURCES
 from tunebench.networks import originals
 from tunebench.networks.models import find_model
+from tunebench.networks.recipes import Recipe
 
 
 def written(folder, **changes):
@@ -115,7 +116,7 @@ def test_a_validation_split_of_its_own_is_used(tmp_path):
     originals.materialise(dataset)
     spec = find_model("mlp:4")
     for seed in (0, 1):
-        key = originals.original_key(dataset, spec, originals.Recipe("quick", lr=0.05, steps=3), "holdout", seed)
+        key = originals.original_key(dataset, spec, Recipe("quick", lr=0.05, steps=3), "holdout", seed)
         originals.ensure_original(key, spec)
         _, tables = originals.load_original(key, spec)
         assert tables["train_rows"].tolist() == list(range(12))

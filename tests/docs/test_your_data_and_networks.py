@@ -34,7 +34,7 @@ def typed(own_cache, tunebench, tmp_path_factory):
 def test_every_command_works(typed):
     """Each of them succeeds, without a warning that something was left out."""
     _, done = typed
-    assert len(done) == 8
+    assert len(done) == 9
     wrong = {line: outcome.err for line, outcome in done.items() if outcome.code != 0 or "warning" in outcome.err}
     assert not wrong
 
@@ -47,5 +47,5 @@ def test_what_the_page_says_of_names(typed):
         with path.open(encoding="utf-8", newline="") as lines:
             rows += csv.DictReader(lines)
     assert {"seven", "nine", "nine+one"} <= {row["target_name"] for row in rows}
-    assert {"mlp:16", "nets.py:LeNet", "nets.py:wide", "small-lenet"} == {row["model"] for row in rows}
+    assert {"lenet", "mlp:16", "nets.py:LeNet", "nets.py:wide", "small-lenet"} == {row["model"] for row in rows}
     assert {row["status"] for row in rows} == {"ok"}

@@ -10,7 +10,8 @@ from tunebench import DataError, LogitEdit
 from tunebench.datasets import Place, open_dataset
 from tunebench.grid.tasks import TENSORS, fingerprint, load_task, load_test, require_targets
 from tunebench.networks.models import find_model
-from tunebench.networks.originals import Recipe, ensure_original, load_split, materialise, original_key
+from tunebench.networks.originals import ensure_original, load_split, materialise, original_key
+from tunebench.networks.recipes import Recipe
 
 SPEC = find_model("mlp:12-8")
 CPU = torch.device("cpu")

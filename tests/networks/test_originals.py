@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from tunebench import StoreError, UsageError
 from tunebench.datasets import Place, open_dataset
-from tunebench.networks import originals
+from tunebench.networks import originals, recipes
 from tunebench.networks.activations import activations
 from tunebench.networks.cache import cache_root, cached_folder
 from tunebench.networks.models import ModelSpec, find_model
-from tunebench.networks.originals import Recipe, ensure_original, find_recipe, load_original, load_split, original_key
+from tunebench.networks.originals import ensure_original, load_original, load_split, original_key
+from tunebench.networks.recipes import Recipe, find_recipe
 
 BRIEF = Recipe("quick", lr=0.05, steps=30)
 SPEC = find_model("mlp:12-8")
@@ -220,15 +221,15 @@ def test_recipes(name, iterations, expected):
 
 def test_no_published_recipe():
     """Asking for the paper's recipe of other data says what to use instead."""
-    with pytest.raises(UsageError, match="no published recipe for 'digits'; use --recipe quick or converged"):
+    with pytest.raises(UsageError, match="no published recipe for 'digits'; use --recipe quick, converged or light"):
         find_recipe("paper", None, "digits", 799)
 
 
 def test_converged_stops_on_training_data_alone(key, monkeypatch):
     """The converged recipe ends by itself, is better than a brief one, and never looks at the validation rows."""
     asked = []
-    real = originals.forward
-    monkeypatch.setattr(originals, "forward", lambda model, x: asked.append(x) or real(model, x))
+    real = recipes.forward
+    monkeypatch.setattr(recipes, "forward", lambda model, x: asked.append(x) or real(model, x))
     converged = replace(key, recipe=Recipe("converged", lr=0.1, patience=3))
     record = ensure_original(converged, SPEC)
     assert record["steps"] % 12 == 0  # epochs of 720 samples: a tenth of 799 decides when to stop

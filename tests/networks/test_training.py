@@ -76,6 +76,7 @@ def conv():
     ("name", "options"),
     [
         ("sgd", {"momentum": 0.9, "weight_decay": 0.01}),
+        ("sgd", {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
         ("sgd", {"weight_decay": 0.01}),
         ("adamw", {"weight_decay": 0.1}),
     ],
@@ -103,12 +104,42 @@ def test_optimisers_are_torchs_own(make, schedule, name, options):
         ({"schedule": "cosine"}, "schedule 'cosine'"),
         ({"schedule": "one-cycle"}, "needs its number of steps"),
         ({"name": "adamw", "momentum": 0.9}, "adamw has no momentum"),
+        ({"nesterov": True}, "there is none"),
     ],
 )
 def test_an_optimiser_that_makes_no_sense_is_refused(fields, message):
     """Unknown names and fields that do not go together are a ValueError before any step."""
     with pytest.raises(ValueError, match=message):
         Optimiser(0.1, **fields)
+
+
+class Maps(nn.Module):
+    """A convolution whose maps are flattened, by a view that only one layout of them has or by a copy."""
+
+    def __init__(self, views):
+        super().__init__()
+        torch.manual_seed(7)
+        self.body, self.head, self.views, self.seen = nn.Conv2d(3, 4, 3), nn.Linear(144, 5), views, set()
+
+    def forward(self, x):
+        """Logits (N, 5)."""
+        maps = self.body(x).relu()
+        self.seen.add(maps.is_contiguous(memory_format=torch.channels_last))
+        return self.head(maps.view(len(x), -1) if self.views else maps.flatten(1))
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_images_are_laid_out_channels_last_where_a_network_takes_that(views):
+    """Steps lead where the textbook's lead in either layout, and the weights end as they lay before."""
+    x, y = torch.randn(40, 3, 8, 8), torch.arange(40) % 5
+    mine, theirs = Maps(views), Maps(views)
+    train(mine, minibatches(x, y, 12, 0, 10), F.cross_entropy, Optimiser(0.05, momentum=0.9))
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9)
+    train_literally(theirs, minibatches(x, y, 12, 0, 10), F.cross_entropy, optimizer)
+    assert distance(mine, theirs) < 1e-5
+    assert distance(mine, Maps(views)) > 1e-2
+    assert (False in mine.seen) == views
+    assert mine.body.weight.is_contiguous()
 
 
 def test_pruned_weights_can_be_held_at_zero_under_adamw():

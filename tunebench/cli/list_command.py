@@ -46,7 +46,7 @@ def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Path
 def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
     """What there is of every kind, with the plugin files ``plugins``; and whether every plugin could be used."""
     from tunebench.datasets import dataset_names
-    from tunebench.networks.spec import PAPER_WIDTHS
+    from tunebench.networks.spec import LIGHT, PAPER_WIDTHS
     from tunebench.plugins import PluginFile, load_registry, summary_of
 
     registry = load_registry([PluginFile.read(path) for path in plugins])
@@ -59,6 +59,7 @@ def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
             "imagefolder:DIR": "train/ and test/, or one tree",
         },
         "models": {name: "-".join(map(str, widths)) for name, widths in PAPER_WIDTHS.items()}
+        | LIGHT
         | dict.fromkeys(registry.named("tunebench_models"), "plugin")
         | {
             "mlp:W1-W2-...": "any hidden widths",

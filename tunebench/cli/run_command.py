@@ -35,7 +35,7 @@ from tunebench.cli.output import say
 @click.option("--margin", help="1se: select more cautiously, by one standard error.  [none]")
 @limit_options
 @click.option("--protocol", help="holdout, or paper (selects on test, and says so).  [holdout]")
-@click.option("--recipe", help="How originals are trained: paper, converged or quick.")
+@click.option("--recipe", help="How originals are trained: paper, converged, quick or light.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
 @click.option("--timeout", help="Of one cell, such as 90s or 10m.  [10m]")
 @click.option(

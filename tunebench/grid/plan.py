@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -20,7 +21,8 @@ from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_protect, resolve_targets
 from tunebench.networks import originals
 from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
-from tunebench.networks.originals import OriginalKey, Recipe
+from tunebench.networks.originals import OriginalKey
+from tunebench.networks.recipes import Recipe, find_recipe
 from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell, Job, cell_inputs, common_inputs, place_name
 from tunebench.results.records import MOST_CELLS
@@ -95,10 +97,8 @@ class Plan:
     def originals(self) -> Iterator[OriginalKey]:
         """The keys of all originals."""
         for dataset in self.datasets.values():
-            recipe = self.recipe or originals.find_recipe(
-                self.suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size
-            )
             for spec in self.models.values():
+                recipe = self.recipe or recipe_of(self.suite, dataset, spec)
                 seen = self.architectures.get((dataset.name, spec.name))
                 first = originals.original_key(dataset, spec, recipe, self.suite.protocol, 0, seen)  # type: ignore[arg-type]
                 for seed in range(self.suite.seeds):
@@ -122,8 +122,8 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     protected(suite, datasets.values())
     if options.executor != "processes":
         check_paths(datasets)
-    for dataset in datasets.values():  # refuses a recipe that was never published for a data set
-        originals.find_recipe(suite.recipe, dataset.source.paper_iterations, dataset.name, dataset.train_size)
+    for dataset, spec in itertools.product(datasets.values(), models.values()):
+        recipe_of(suite, dataset, spec)  # refuses one that was never published for a data set
     return Plan(suite, registry, datasets, models, tuners)
 
 
@@ -138,6 +138,12 @@ def protected(suite: Suite, datasets: Iterable[Dataset]) -> str:
         if text != first:
             raise UsageError(f"protect means {first} in {next(iter(meant))} and {text} in {name}; run them one by one")
     return first
+
+
+def recipe_of(suite: Suite, dataset: Dataset, spec: ModelSpec) -> Recipe:
+    """How the originals of one network are trained on one data set."""
+    iterations = dataset.source.paper_iterations
+    return find_recipe(suite.recipe, iterations, dataset.name, dataset.train_size, spec.recipe)
 
 
 def measured(dataset: Dataset, suite: Suite) -> dict[str, list[int]]:
@@ -203,13 +209,17 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
         if job.cell.target not in seen:
             seen.append(job.cell.target)
     protect = [part for part in plan.options().protect.split(",") if part]
+    named: dict[str, set[str]] = {}
+    for job in jobs:
+        named.setdefault(job.cell.dataset, set()).add(job.original.recipe.name)
+    recipes = {dataset: " and ".join(sorted(names)) for dataset, names in named.items()}
     store.write_lock(
         {
             "suite": asdict(plan.suite)
             | {"datasets": list(plan.datasets), "models": list(plan.models), "protect": protect},
             "tuners": plan.tuners,
             "targets": targets,
-            "recipes": {job.cell.dataset: job.original.recipe.name for job in jobs},
+            "recipes": recipes,
             "data": {name: dataset.checksum for name, dataset in plan.datasets.items()},
             "class_names": {name: list(dataset.class_names) for name, dataset in plan.datasets.items()},
             "inputs": common_inputs(jobs),

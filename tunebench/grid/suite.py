@@ -13,6 +13,7 @@ from typing import Any
 
 from tunebench.errors import UsageError
 from tunebench.naming import cut, one_line, unknown_name
+from tunebench.networks.spec import RECIPES
 from tunebench.results.records import check_suite
 from tunebench.results.shapes import Damaged
 from tunebench.selection.constraints import ALL_LAYERS, LIMITS, check_limits
@@ -23,7 +24,6 @@ OWN = "own"
 """The protocol of `tunebench tune`: the network is trained already, and its owner's samples are validation. Nobody can
 ask for it in a suite, because the figures of such a board are measured where they were selected.
 """
-RECIPES = ("paper", "converged", "quick")
 MARGINS = ("none", "1se")
 MOST_SEEDS, MOST_TRIALS = 10**4, 10**6
 LARGEST_SUITE = 2**20

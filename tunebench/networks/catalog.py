@@ -135,8 +135,9 @@ def from_torchvision(name: str) -> ModelSpec:
     if name.endswith(PLAIN):
         builder = import_torchvision().models.get_model_builder(wanted)
         options = NO_AUXILIARY.get(wanted, {})
-        return ModelSpec(name, lambda _shape, classes: builder(weights=None, num_classes=classes, **options), version)
-    return ModelSpec(name, lambda shape, classes: fitted(wanted, shape, classes), version)
+        plain = lambda _shape, classes: builder(weights=None, num_classes=classes, **options)  # noqa: E731
+        return ModelSpec(name, plain, version, recipe="light")
+    return ModelSpec(name, lambda shape, classes: fitted(wanted, shape, classes), version, recipe="light")
 
 
 def fitted(name: str, shape: Shape, classes: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Networks by name: ``model1``, ``model2``, ``mlp:W1-W2-...``, plugins' and the user's (docs/methods.md, section 1)."""
+"""Networks by name: ``model1``, ``lenet``, ``mlp:W1-W2-...``, plugins' and the user's (docs/methods.md, section 1)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from tunebench.errors import UsageError
 from tunebench.naming import cut, spelt_out, unknown_name
 from tunebench.networks.catalog import from_file, from_torchvision, torchvision_names
+from tunebench.networks.spec import LIGHT
 from tunebench.networks.spec import PAPER_WIDTHS as PAPER_WIDTHS
 from tunebench.networks.spec import ModelSpec as ModelSpec
 from tunebench.plugins import Registry
@@ -20,6 +21,8 @@ from tunebench.source import PluginFile
 
 MOST_PARAMETERS = 10**8
 """Of an ``mlp:``, between its hidden layers: 400 MB, a thousand times the published networks."""
+SMALLEST, ENLARGED = 12, 16
+"""Sides in pixels that `lenet` needs, and to which it enlarges smaller ones."""
 LIBRARIES = ("torch", "torchvision")
 """Where a plugin may take a network from whose code is no part of a key: too large to read, known by its version."""
 
@@ -33,6 +36,22 @@ def mlp(widths: Iterable[int], shape: tuple[int, ...], classes: int) -> nn.Seque
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 
 
+def lenet(shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    """LeNet-5 with ReLU and max pooling for images ``shape``; smaller ones than it can halve twice are enlarged."""
+    if len(shape) != 3:
+        raise UsageError(f"lenet needs images (channels, height, width), not inputs of shape {shape}")
+    channels, *size = shape
+    small = min(size) < SMALLEST
+    height, width = (max(side, ENLARGED) if small else side for side in size)
+    pooled = math.prod((side // 2 - 4) // 2 for side in (height, width))
+    return nn.Sequential(
+        *([nn.Upsample((height, width), mode="bilinear")] if small else []),
+        nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        *mlp((120, 84), (16, pooled), classes),
+    )  # fmt: skip
+
+
 def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | None = None) -> ModelSpec:
     """The network called ``name``: bundled, of a plugin, ``torchvision:NAME`` or ``FILE.py:NAME``.
 
@@ -44,6 +63,10 @@ def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | No
         return plugins[name]
     if ".py:" in name or name.endswith(".py"):
         return from_file(name, file)
+    if name == "lenet":
+        return ModelSpec(name, lenet, recipe="light")
+    if name in LIGHT:
+        return replace(from_torchvision(f"torchvision:{name}"), name=name)
     if name.startswith("torchvision:"):
         return from_torchvision(name)
     widths = PAPER_WIDTHS.get(name)
@@ -56,7 +79,7 @@ def find_model(name: str, extra: Iterable[ModelSpec] = (), file: PluginFile | No
                 f"model {cut(name, 60)!r} has more than {MOST_PARAMETERS:,} parameters; write smaller widths"
             )
     if widths is None:
-        known = [*PAPER_WIDTHS, *plugins, "mlp:100-64", "torchvision:resnet18", "FILE.py:NAME"]
+        known = [*PAPER_WIDTHS, *LIGHT, *plugins, "mlp:100-64", "torchvision:resnet18", "FILE.py:NAME"]
         raise unknown_name("model", name, known)
     return ModelSpec(name, lambda shape, classes: mlp(widths, shape, classes))
 
@@ -68,7 +91,7 @@ def expand_models(patterns: Iterable[str], extra: Iterable[str] = ()) -> list[st
     """
     asked = list(patterns)
     theirs = torchvision_names() if any(pattern.startswith("torchvision:") for pattern in asked) else []
-    known = [*PAPER_WIDTHS, *extra, *(f"torchvision:{name}" for name in theirs)]
+    known = [*PAPER_WIDTHS, *LIGHT, *extra, *(f"torchvision:{name}" for name in theirs)]
     return spelt_out(asked, known, lambda pattern: unknown_name("model", pattern, known))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -19,18 +18,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tunebench.datasets import Dataset, Samples, holdout
-from tunebench.datasets.splits import stratified
 from tunebench.errors import StoreError, UsageError
 from tunebench.naming import seed_of
-from tunebench.networks.activations import activations, forward
+from tunebench.networks.activations import activations
 from tunebench.networks.architecture import architecture_of
 from tunebench.networks.cache import cache_root, cached_folder
 from tunebench.networks.integrity import data_fault, header, original_fault
-from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
+from tunebench.networks.recipes import Recipe, run_recipe
 from tunebench.networks.sites import MAX_HIDDEN
-from tunebench.networks.training import minibatches, sgd
 
 Protocol = Literal["holdout", "paper", "own"]
 """Where validation samples come from: a share of train; the test split, as in the paper; or the test split, since the
@@ -38,36 +35,6 @@ network is trained already and its owner has no others to choose on.
 """
 RECIPE_VERSION = 1
 """Raise it when training changes: it is part of every key."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an original is trained: plain SGD on batches of 64.
-
-    Exactly one of ``steps`` (optimiser steps) and ``patience`` is set. With ``patience``, a stratified tenth of the
-    *training* part decides when to stop: that many epochs without a better accuracy, and the best epoch is kept. The
-    validation split stays unseen.
-    """
-
-    name: str
-    lr: float
-    steps: int | None = None
-    patience: int | None = None
-    batch_size: int = 64
-    weights: str | None = None
-    """Hex sha256 of weights that the network comes with: it is used as it is, in no steps."""
-
-
-def find_recipe(name: str | None, paper_iterations: int | None, dataset: str, samples: int) -> Recipe:
-    """The recipe called ``name`` for a data set of ``samples`` training samples; None takes the data set's default."""
-    name = name or ("paper" if paper_iterations else "quick")
-    if name == "paper":
-        if paper_iterations is None:
-            raise UsageError(f"no published recipe for {dataset!r}; use --recipe quick or converged")
-        return Recipe("paper", lr=0.001, steps=paper_iterations)
-    if name == "converged":
-        return Recipe("converged", lr=0.1, patience=10)
-    return Recipe("quick", lr=0.05, steps=20 * -(-samples // 64))
 
 
 @dataclass(frozen=True)
@@ -91,9 +58,7 @@ class OriginalKey:
         found = asdict(self)
         if self.max_hidden == MAX_HIDDEN:
             del found["max_hidden"]
-        if self.recipe.weights is None:
-            del found["recipe"]["weights"]
-        return found
+        return found | {"recipe": self.recipe.facts}
 
     @property
     def folder(self) -> Path:
@@ -201,7 +166,14 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         torch.manual_seed(seed_of("initialisation", key.seed))
         model = built(spec, tuple(data.x.shape[1:]), classes)
     x_train, y_train = data.x[train_rows], data.y[train_rows]
-    steps = run_recipe(model, x_train, y_train, key, line)
+    label = f"{key.dataset} {key.model} seed {key.seed}"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("noise", key.seed))  # of dropout and the like
+
+        def watched(batches: Iterable[Any], total: int, part: str) -> Iterable[Any]:
+            return bar(batches, total, label + part, line)
+
+        steps = run_recipe(model, x_train, y_train, key.recipe, key.seed, watched)
     train, valid = (activations(model, x, max_hidden=key.max_hidden) for x in (x_train, x_valid))
     right = valid.logits.argmax(1) == y_valid
     record = {
@@ -232,30 +204,6 @@ def split_of(data: Samples, seed: int) -> tuple[Tensor, Tensor]:
     if data.valid_from is None:
         return holdout(data.y, seed)
     return torch.arange(data.valid_from), torch.arange(data.valid_from, len(data.y))
-
-
-def run_recipe(model: nn.Module, x: Tensor, y: Tensor, key: OriginalKey, line: int | None) -> int:
-    """Train ``model`` in place; returns the number of optimiser steps taken."""
-    recipe, order = key.recipe, seed_of("order", key.seed)
-    label = f"{key.dataset} {key.model} seed {key.seed}"
-    if recipe.steps is not None:
-        batches = minibatches(x, y, recipe.steps, order, recipe.batch_size)
-        sgd(model, bar(batches, recipe.steps, label, line), CrossEntropy(), recipe.lr)
-        return recipe.steps
-    assert recipe.patience is not None
-    fit, stop = (torch.from_numpy(r) for r in stratified(y.numpy(), len(y) // 10, seed_of("stopping", key.seed)))
-    x_fit, y_fit, x_stop, y_stop = x[fit], y[fit], x[stop], y[stop]
-    per_epoch = -(-len(y_fit) // recipe.batch_size)
-    best, best_state, waited, epoch = -1, copy.deepcopy(model.state_dict()), 0, 0
-    while waited < recipe.patience and epoch < 200:
-        batches = minibatches(x_fit, y_fit, per_epoch, seed_of(order, epoch), recipe.batch_size)
-        sgd(model, bar(batches, per_epoch, f"{label} epoch {epoch}", line), CrossEntropy(), recipe.lr)
-        right = int((forward(model, x_stop).argmax(1) == y_stop).sum())
-        epoch, waited = epoch + 1, waited + 1
-        if right > best:
-            best, best_state, waited = right, copy.deepcopy(model.state_dict()), 0
-    model.load_state_dict(best_state)
-    return epoch * per_epoch
 
 
 def bar(batches: Iterable[Any], total: int, label: str, line: int | None) -> Iterable[Any]:

@@ -15,6 +15,17 @@ PAPER_WIDTHS = {"model1": (100, 64), "model2": (128, 96, 64)}
 """Hidden widths of the published networks (Xu & Wang 2026)."""
 
 
+RECIPES = ("paper", "converged", "quick", "light")
+LIGHT = {
+    "lenet": "LeNet-5 with ReLU and max pooling, LeCun et al. 1998",
+    "mobilenet_v2": "torchvision's, Sandler et al. 2018",
+    "mobilenet_v3_small": "torchvision's, Howard et al. 2019",
+    "shufflenet_v2_x0_5": "torchvision's, Ma et al. 2018",
+    "squeezenet1_1": "torchvision's, Iandola et al. 2016",
+}
+"""Networks that are light by design."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A network that can be built for any data set.
@@ -29,3 +40,5 @@ class ModelSpec:
     """Digest of the code behind it; None for those whose architecture says all."""
     file: PluginFile | None = None
     """The user's file that it comes from, for workers to load it by value."""
+    recipe: str | None = None
+    """The recipe that trains it to the end, and by default; None: what the data set or the suite says."""

@@ -17,8 +17,8 @@ from tunebench.errors import UsageError
 from tunebench.naming import printable
 from tunebench.networks.catalog import PLAIN, weights_of
 from tunebench.networks.models import find_model
-from tunebench.networks.originals import Recipe
 from tunebench.networks.probe import built
+from tunebench.networks.recipes import Recipe
 from tunebench.networks.spec import ModelSpec
 
 LEARNING_RATE = 0.01

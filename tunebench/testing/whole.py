@@ -9,7 +9,8 @@ from tunebench.errors import InvalidOutput
 from tunebench.grid.evaluation import check_output, record_of, result_of
 from tunebench.grid.latency import tuned_again
 from tunebench.grid.scoring import Record
-from tunebench.networks.originals import OriginalKey, Recipe
+from tunebench.networks.originals import OriginalKey
+from tunebench.networks.recipes import Recipe
 from tunebench.results.cells import Cell, Job, cell_inputs
 from tunebench.selection.selector import SearchOptions
 from tunebench.testing.observe import undone
