@@ -7,6 +7,7 @@ import tunebench_baseline
 import tunebench_calibration
 import tunebench_finetune
 import tunebench_pruning
+import tunebench_refit
 import tunebench_synapse
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -15,6 +16,7 @@ FAMILIES = (
     tunebench_calibration,
     tunebench_finetune,
     tunebench_pruning,
+    tunebench_refit,
     tunebench_synapse,
 )
 DOCUMENT = Path(__file__).parents[2] / "docs" / "search-spaces.md"
