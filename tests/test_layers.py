@@ -30,7 +30,7 @@ datasets
 plugins
 hookspecs
 glossary
-console source tuner naming
+cache console source tuner naming
 errors
 """
 """Wings and the rooms of the face, top floor first: each imports only from lines below its own."""

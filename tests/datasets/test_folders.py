@@ -216,7 +216,7 @@ def test_pickles_beside_raw_files_are_refused(tmp_path, kind, name):
     assert f"{name} is a pickle" in failure(dataset, Place(tmp_path))
 
 
-def test_an_archive_is_told(tmp_path):
-    """A file in place of a folder: unpack it."""
+def test_a_file_in_place_of_a_folder_is_told(tmp_path):
+    """It is neither a folder nor an archive of one."""
     (tmp_path / "a.tar.gz").write_bytes(b"x")
-    assert "is a file; unpack it" in failure(f"imagefolder:{tmp_path}/a.tar.gz", NOWHERE)
+    assert "is a file, and no tar or zip archive" in failure(f"imagefolder:{tmp_path}/a.tar.gz", NOWHERE)

@@ -11,10 +11,10 @@ from digits import make_task
 from safetensors.torch import load_file, save_file
 
 from tunebench import StoreError, UsageError
+from tunebench.cache import cache_root, cached_folder
 from tunebench.datasets import Place, open_dataset
 from tunebench.networks import originals, recipes
 from tunebench.networks.activations import activations
-from tunebench.networks.cache import cache_root, cached_folder
 from tunebench.networks.models import ModelSpec, find_model
 from tunebench.networks.originals import ensure_original, load_original, load_split, original_key
 from tunebench.networks.recipes import Recipe, find_recipe
@@ -163,7 +163,7 @@ def test_two_processes_build_a_folder_once(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from tunebench.networks.cache import cached_folder
+from tunebench.cache import cached_folder
 root = Path(sys.argv[1])
 def build(folder):
     with open(root / "builds", "a") as log:

@@ -9,7 +9,7 @@ import pytest
 from conftest import run_command
 
 from tunebench import StoreError
-from tunebench.networks.cache import cached_folder
+from tunebench.cache import cached_folder
 from tunebench.results.folder import refuse_links
 from tunebench.results.store import OURS, Store, write_text
 

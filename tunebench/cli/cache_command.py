@@ -14,7 +14,7 @@ def command(action: str) -> None:
 
     What a running run uses is left.
     """
-    from tunebench.networks import cache
+    from tunebench import cache
 
     if action == "clear":
         done = cache.clear_cache()

@@ -56,7 +56,7 @@ def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
         | dict.fromkeys(registry.named("tunebench_datasets"), "plugin")
         | {
             "npz:FILE": "x_train, y_train, x_test, y_test",
-            "imagefolder:DIR": "train/ and test/, or one tree",
+            "imagefolder:DIR": "train/ and test/, or one tree; a folder or its tar or zip archive",
         },
         "models": {name: "-".join(map(str, widths)) for name, widths in PAPER_WIDTHS.items()}
         | LIGHT

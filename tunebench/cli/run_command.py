@@ -18,7 +18,7 @@ from tunebench.cli.output import say
     "-d",
     "--dataset",
     "datasets",
-    help="Data set: a name or glob, npz:FILE, imagefolder:DIR, such as mnist or 'emnist-*'.",
+    help="Data set: a name or glob, npz:FILE, imagefolder:DIR (or an archive of it), such as mnist or 'emnist-*'.",
 )
 @many("-m", "--model", "models", help="Network: a name or glob, mlp:W1-W2-..., FILE.py:NAME, torchvision:NAME.")
 @many("-t", "--tuner", "tuners", help="Tuner: a name or glob, such as logit-bias or 'sj*'.")

@@ -138,7 +138,7 @@ class ImageFolder(DatasetSource):
     def _files(self) -> tuple[dict[str, Labelled], list[str]]:
         """Image files with labels, by part, and the classes' names."""
         if not self.path.is_dir():
-            what = "is a file; unpack it and name the folder" if self.path.is_file() else "is missing"
+            what = "is a file, and no tar or zip archive; name a folder" if self.path.is_file() else "is missing"
             raise DataError(f"{self.path} {what}; imagefolder:DIR needs a folder with one subfolder per class")
         folders = parts_of(self.path)
         if not folders:

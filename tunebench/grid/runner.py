@@ -8,6 +8,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from tunebench.cache import in_use
 from tunebench.errors import HostFault, StoreError, UsageError
 from tunebench.grid import suite as suites
 from tunebench.grid.evaluation import failure, record_of, run_cell
@@ -21,7 +22,6 @@ from tunebench.grid.readiness import make_ready, make_ready_elsewhere, ready
 from tunebench.grid.scoring import Record
 from tunebench.grid.suite import Suite
 from tunebench.naming import seed_of
-from tunebench.networks.cache import in_use
 from tunebench.networks.originals import OriginalKey, data_folder
 from tunebench.results.cells import FAILURES, UNDONE, Cell, Job, differences
 from tunebench.results.folder import set_aside

@@ -71,7 +71,10 @@ def check_targets(
         for part in {} if pattern.startswith("weakest") else {int(p) for target in targets for p in target.split("+")}:
             for split, counted in counts.items():
                 if not counted[part]:
-                    raise DataError(f"{place}: class {names[part]} has no sample in {split}; name another class")
+                    raise DataError(
+                        f"{place}: class {names[part]} has no sample in {split}; samples per class: "
+                        f"{listed([f'{name} {n}' for name, n in zip(names, counted, strict=True)])}; name another class"
+                    )
     return sum(map(len, found.values()))
 
 

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tunebench.cache import cache_root, cached_folder
 from tunebench.datasets import Dataset, Samples, holdout
 from tunebench.errors import StoreError, UsageError
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations
 from tunebench.networks.architecture import architecture_of
-from tunebench.networks.cache import cache_root, cached_folder
 from tunebench.networks.integrity import data_fault, header, original_fault
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built

@@ -7,7 +7,7 @@ import sys
 from functools import cache, cached_property
 from pathlib import Path
 
-from tunebench.networks.cache import cache_root
+from tunebench.cache import cache_root
 from tunebench.plugins import code_digest
 
 

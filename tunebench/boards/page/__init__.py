@@ -14,8 +14,8 @@ from tunebench.boards.charts import CHARTS, HEAT_MAPS
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.page import table, words
 from tunebench.boards.page.templates import rendered
+from tunebench.cache import cache_root, cached_folder
 from tunebench.glossary import column, entries, legend
-from tunebench.networks.cache import cache_root, cached_folder
 
 
 def render(board: Leaderboard) -> str:

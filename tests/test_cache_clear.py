@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tunebench.networks.cache import RUNS, cache_root, clear_cache, in_use
+from tunebench.cache import RUNS, cache_root, clear_cache, in_use
 
 
 @pytest.fixture
