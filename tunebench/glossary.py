@@ -21,6 +21,7 @@ UNITS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "count": ("number", lambda v: f"{v:,.0f}"),
     "mean": ("number", lambda v: f"{v:.1f}"),
     "rank": ("whole number", str),
+    "p": ("p value", lambda v: f"{v:.3f}"),
     "scientific": ("number", lambda v: f"{v:.1e}"),
     "ratio": ("multiple of the original's", lambda v: f"{v:.2f}x"),
     "seconds": ("seconds", lambda v: f"{v:.2f}"),

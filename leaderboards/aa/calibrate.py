@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument("--nulls", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=200)
     args = parser.parse_args()
-    text = "\n\n".join([HEAD, twins(HERE / "run"), nulls(args.runs, args.nulls), effects(args.runs, args.draws)])
+    parts = [twins(HERE / "run"), nulls(args.runs, args.nulls), effects(args.runs, args.draws)]
+    text = "\n\n".join([HEAD, *parts])
     (HERE / "README.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
@@ -32,7 +33,7 @@ HEAD = """# Calibration
 
 Made by `tox -e aa`. A leaderboard is only worth its error rate: these figures say how often it would call equal tuners
 different, and how large a difference has to be for it to be seen.
-[Certificates](certificates.md) are calibrated apart."""
+[Certificates](certificates.md) and [planned contrasts](planned.md) are calibrated apart."""
 
 
 def twins(run: Path) -> str:
@@ -78,7 +79,9 @@ def nulls(runs: list[Path], count: int) -> str:
             rows.append([name, len(correct), seeds, count, f"{100 * rate.rate:.2f} %", f"{100 * rate.upper:.2f} %"])
     headers = ["resampled from", "tuners", "seeds", "nulls", "family-wise rate", "upper 95 % bound"]
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    return f"## Simulated nulls: no tuner is better\n\nTA, Holm over all pairs at 5 %; the limit is 7 %.\n\n{table}"
+    return (
+        f"## All pairs, exploratory: no tuner is better\n\nTA, Holm over all pairs at 5 %; the limit is 7 %.\n\n{table}"
+    )
 
 
 SIZES = (2.0, 3.0, 4.0, 5.0, 8.0, 12.0)
@@ -104,7 +107,7 @@ def effects(runs: list[Path], draws: int) -> str:
     headers = ["resampled from", "seeds", "planted TA", "found among all tuners", "found for one pair"]
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     remark = f"{draws} draws each. The smallest planted effect that is found in {100 * POWER:.0f} % of them:"
-    return "\n\n".join(["## A/B: a planted effect", remark, "\n".join(found), table])
+    return "\n\n".join(["## All pairs, exploratory: a planted effect", remark, "\n".join(found), table])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 `simulate_null` turns the predictions of one block into a data set in which no tuner is better than any other,
 with the image, search and residual variance of the original; `family_wise` counts how often `pairwise` still
-finds a difference; `power` plants one and counts how often it is found. `tunebench.boards.statistics` documents the
-inputs.
+finds a difference; `power` plants one and counts how often it is found. Both do the same for planned contrasts.
+`tunebench.boards.statistics` documents the inputs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebench.boards.statistics.crossed import pairwise, select
+from tunebench.boards.statistics.planned import planned
 from tunebench.boards.statistics.variance import Floats, spread
 
 Bools = NDArray[np.bool_]
@@ -88,9 +89,17 @@ def plant(values: Bools, tuner: int, points: float, rng: np.random.Generator) ->
 
 
 def family_wise(
-    correct: Bools, labels: Labels, targets: Sequence[int] | None, *, nulls: int = 2000, seed: int = 0
+    correct: Bools,
+    labels: Labels,
+    targets: Sequence[int] | None,
+    controls: Sequence[int] = (),
+    *,
+    nulls: int = 2000,
+    seed: int = 0,
 ) -> Rate:
     """How often `pairwise` finds any difference (Holm, 5 %) among tuners of which none is better.
+
+    With ``controls`` how often `planned` finds any in its smaller family.
 
     ``nulls`` data sets of `simulate_null`, TA or (``targets=None``) OA, each tuner with its own fitted search
     variance: harder than a common one, since few seeds make the fitted ones more unequal than the true ones.
@@ -99,7 +108,7 @@ def family_wise(
     rng = np.random.default_rng(seed)
     values, strata = select(correct, labels, targets)
     deviation = search_deviation(values, strata)
-    return rate(_leads(simulate_null(values, strata, rng, deviation), strata) for _ in range(nulls))
+    return rate(_leads(simulate_null(values, strata, rng, deviation), strata, controls) for _ in range(nulls))
 
 
 def power(
@@ -122,6 +131,32 @@ def power(
     return rate(found() for _ in range(draws))
 
 
+def planned_power(
+    correct: Bools, labels: Labels, targets: Sequence[int], controls: Sequence[int], points: float, *, draws: int = 200
+) -> list[Rate]:
+    """How often a tuner planted ``points`` percentage points of TA above equals is told from each of ``controls``.
+
+    Found means Holm p <= 5 % with the right sign, in the family of all planned contrasts. Every draw plants another
+    tuner; all have the same search variance, the mean of the fitted ones, but for the controls: the first is the
+    untuned network, which no search touches, and any other keeps its own.
+    """
+    rng = np.random.default_rng(0)
+    values, strata = select(correct, labels, targets)
+    deviation = search_deviation(values, strata)
+    others = [tuner for tuner in range(len(values)) if tuner not in controls]
+    deviation[others] = np.sqrt((deviation[others] ** 2).mean())
+    deviation[controls[0]] = 0.0
+    found = []
+    for _ in range(draws):
+        tuner = int(rng.choice(others))
+        null = simulate_null(values, strata, rng, deviation)
+        contrasts = planned(plant(null, tuner, points, rng), strata, None, controls)
+        assert contrasts is not None
+        ahead = (contrasts.p_holm <= 0.05) & (contrasts.difference > 0) & (contrasts.tuner == tuner)
+        found.append([bool((ahead & (contrasts.control == control)).any()) for control in controls])
+    return [rate(outcomes) for outcomes in zip(*found, strict=True)]
+
+
 def detectable_effect(
     correct: Bools, labels: Labels, targets: Sequence[int], *, draws: int = 200, seed: int = 0
 ) -> float | None:
@@ -131,9 +166,9 @@ def detectable_effect(
     return next(enough, None)
 
 
-def _leads(values: Bools, strata: Labels) -> bool:
-    pairs = pairwise(values, strata, None)
-    return pairs is not None and bool((pairs.p_holm <= 0.05).any())
+def _leads(values: Bools, strata: Labels, controls: Sequence[int]) -> bool:
+    tests = planned(values, strata, None, controls) if controls else pairwise(values, strata, None)
+    return tests is not None and bool((tests.p_holm <= 0.05).any())
 
 
 def _shift(correct: Bools, change: Floats, rng: np.random.Generator, *, shared: bool = False) -> Bools:

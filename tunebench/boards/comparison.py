@@ -1,4 +1,4 @@
-"""Within one block: ranks, intervals, tie groups and every pairwise test, from stored predictions; no torch."""
+"""Within one block: ranks, intervals, planned contrasts, tie groups and every pair, from predictions; no torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.boards.statistics import interval, mcnemar, only_first, paired_t, pairwise, tie_groups
+from tunebench.boards.contrasts import ZERO, columns_of, planned_contrasts
+from tunebench.boards.contrasts import Row as Row
+from tunebench.boards.statistics import Interval, interval, mcnemar, only_first, paired_t, pairwise, tie_groups
 from tunebench.results.predictions import predictions_of
 
-Row = dict[str, Any]
 Block = tuple[str, str, str]
 """Data set, model, target: what tuners are compared within."""
 RANKED = {"plain": "", "shifted": "_shifted"}
@@ -38,14 +39,15 @@ def target_name(lock: Row, block: Block) -> str:
     return "+".join(names[number] if number < len(names) else str(number) for number in numbers)
 
 
-def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> list[Row]:
-    """Fill in intervals, ranks and tie groups of the complete rows; returns every pairwise comparison.
+def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budget: str) -> tuple[list[Row], list[Row]]:
+    """Fill in intervals, ranks and tie groups of the complete rows; returns the planned contrasts and all pairs.
 
-    The variants in `RANKED` are ranked separately.
+    The variants in `RANKED` are ranked separately. Pairs are exploratory: a family of its own, see `contrasts`.
     """
+    contrasts: list[Row] = []
     pairs: list[Row] = []
     if not complete:
-        return pairs
+        return contrasts, pairs
     by_tuner = {row["tuner"]: row for row in rows}
     tuners = sorted(complete)
     targets = [int(part) for part in block[2].split("+")]
@@ -70,9 +72,14 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
             | {name: values[i][j] for name, values in columns.items()}
             for i, j in itertools.combinations(range(len(tuners)), 2)
         ]
+        mine = planned_contrasts(tuners, np.concatenate([correct, original[None]]), labels, targets)
+        for contrast in mine:
+            figures = columns_of(contrast)
+            by_tuner[contrast["tuner"]] |= {name + suffix: value for name, value in figures.items()}
+        contrasts += [place_of(block) | {"variant": variant} | contrast for contrast in mine]
         if variant == "plain":
-            add_intervals(by_tuner, tuners, np.concatenate([correct, original[None]]), labels, targets)
-    return pairs
+            add_intervals(by_tuner, tuners, interval(correct, labels, targets), mine)
+    return contrasts, pairs
 
 
 def cross_checks(correct: Any, of_target: Any) -> dict[str, Any]:
@@ -91,21 +98,17 @@ def cross_checks(correct: Any, of_target: Any) -> dict[str, Any]:
 
 
 def add_intervals(
-    by_tuner: dict[str, Row], tuners: Sequence[str], correct: Any, labels: Any, targets: Sequence[int]
+    by_tuner: dict[str, Row], tuners: Sequence[str], level: Interval | None, contrasts: Sequence[Row]
 ) -> None:
-    """95 % intervals of TA and of its gain over the original, which is the last of ``correct`` (T + 1, S, N)."""
-    level = interval(correct, labels, targets)
-    against = pairwise(correct, labels, targets)
+    """95 % intervals of TA and of its gain over the original, which is 0 for the original itself."""
     assert level is not None
-    assert against is not None
-    gain = against.gains(len(tuners))
-    for i, tuner in enumerate(tuners):
-        by_tuner[tuner] |= {
-            "ta_low": float(level.low[i]),
-            "ta_high": float(level.high[i]),
-            "ta_gain_low": float(gain.low[i]),
-            "ta_gain_high": float(gain.high[i]),
-        }
+    for tuner, low, high in zip(tuners, level.low, level.high, strict=True):
+        by_tuner[tuner] |= {"ta_low": float(low), "ta_high": float(high)}
+    for gain in contrasts:
+        if gain["control"] == ZERO:
+            by_tuner[gain["tuner"]] |= {"ta_gain_low": gain["ta_low"], "ta_gain_high": gain["ta_high"]}
+    if ZERO in by_tuner and "ta_low" in by_tuner[ZERO]:
+        by_tuner[ZERO] |= {"ta_gain_low": 0.0, "ta_gain_high": 0.0}
 
 
 def correctness(

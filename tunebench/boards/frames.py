@@ -27,8 +27,10 @@ class Frames:
     """As leaderboard.csv: one row per data set, network, target and tuner."""
     curves: pandas.DataFrame
     """One row per tuner, variant and OA budget."""
+    contrasts: pandas.DataFrame
+    """One row per planned contrast and variant: a tuner against the original or logit-bias, adjusted p values."""
     pairs: pandas.DataFrame
-    """One row per two tuners and variant: differences, intervals, adjusted p values."""
+    """One row per two tuners and variant, exploratory: differences, intervals, adjusted p values."""
     classes: pandas.DataFrame
     """One row per tuner, variant and class: ``value`` is the change of the class's recall, mean over seeds."""
     notes: tuple[str, ...]
@@ -61,6 +63,7 @@ def load(out: Path) -> Frames:
         demand=board.demand,
         rows=tables.frame(board).infer_objects(),
         curves=pandas.DataFrame(board.curves),
+        contrasts=pandas.DataFrame(board.contrasts),
         pairs=pandas.DataFrame(board.pairs),
         classes=pandas.DataFrame(changes),
         notes=tuple(board.notes),

@@ -25,20 +25,24 @@ COLUMNS = (
     "fell_back", "area", "ta_shifted", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "area_shifted",
     "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
     "latency_batch_us", "latency_batch_ratio", "reason", "target_name", "ta_gain_certified", "oa_gain_certified",
-    "over_budget_certified", "certified", "violated", "churn",
+    "over_budget_certified", "certified", "violated", "churn", "ta_gain_p", "ta_over_bias", "ta_over_bias_p",
+    "ta_gain_p_shifted", "ta_over_bias_shifted", "ta_over_bias_p_shifted",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
 
 
 @dataclass
 class Leaderboard:
-    """Rows in display order, the curves behind them, all pairwise tests, and remarks for the reader."""
+    """Rows in display order, the curves behind them, planned contrasts, all pairs, and remarks for the reader."""
 
     protocol: str
     budget: float
     rows: list[Row]
     curves: list[Row]
+    contrasts: list[Row]
+    """Every tuner against the original and against `logit-bias`, see `tunebench.boards.contrasts`."""
     pairs: list[Row]
+    """Every two tuners: exploratory."""
     across: Row
     """Friedman's test over all blocks, see `tunebench.boards.statistics.rank_test`."""
     notes: list[str]
@@ -66,19 +70,32 @@ def build(out: Path) -> Leaderboard:
     notes: list[str] = []
     records, times = read_records(store, lock["inputs"], notes)
     demand = named(suite)
-    rows, curves, pairs = [], [], []
+    rows, curves = [], []
+    tests: tuple[list[Row], list[Row]] = ([], [])
     for block in planned_blocks(lock):
         by_tuner = tuners_of(block, lock, records)
         mine = [row_of(block, tuner, found, suite["seeds"], demand, times) for tuner, found in by_tuner.items()]
         for row in mine:
             row["target_name"] = target_name(lock, block)
         complete = {tuner: found for tuner, found in by_tuner.items() if all_ok(found, suite["seeds"])}
-        pairs += compare(block, mine, complete, demand)
+        for found, more in zip(tests, compare(block, mine, complete, demand), strict=True):
+            found += more
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
     notes += shortage(records.values(), demand)
     notes = [one_line(note) for note in [*notes, *remarks(rows, suite)]]
-    return Leaderboard(suite["protocol"], suite["budget"], rows, curves, pairs, ranked_across(rows), notes, out, lock)
+    return Leaderboard(
+        protocol=suite["protocol"],
+        budget=suite["budget"],
+        rows=rows,
+        curves=curves,
+        contrasts=tests[0],
+        pairs=tests[1],
+        across=ranked_across(rows),
+        notes=notes,
+        out=out,
+        lock=lock,
+    )
 
 
 def complete_blocks(out: Path) -> Iterator[tuple[Block, dict[str, list[Row]]]]:

@@ -1,4 +1,4 @@
-"""Markdown tables over all blocks of a board: means, which tuner to pick, what can be promised."""
+"""Markdown tables over all blocks of a board: means, which tuner to pick, what can be promised, what is beaten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import tabulate
 
-from tunebench.boards.advice import advise, summarise
+from tunebench.boards.advice import advise, label, summarise
+from tunebench.boards.comparison import RANKED, Row
+from tunebench.boards.contrasts import CONTROLS, SURE, tally
 from tunebench.boards.formats import align, escape_markdown, formatted, points
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.promises import promises
@@ -19,6 +21,13 @@ PROMISE = (
     "The last column is the same tuner's plain TA gain, of which nothing is promised."
 )
 
+PLANNED = (
+    "Every tuner against the untuned network and against logit-bias, in TA: mean difference in points, and in how many "
+    "blocks the tuner is found to be ahead and behind (Holm over all of these contrasts of a block and variant, "
+    "{:.0%}). They were named before any result was seen. All other differences, and the letters in `group`, are "
+    "exploratory: there are so many pairs of tuners that most true differences between two of them stay unproven."
+)
+
 
 def opening(board: Leaderboard) -> str:
     """All of them with their headings; empty where there are none."""
@@ -27,6 +36,7 @@ def opening(board: Leaderboard) -> str:
         ("Means over all blocks", "", summary_table(board)),
         ("Which to pick", "Means over all blocks, points.", advice_table(board)),
         ("What you can promise", PROMISE.format(confidence), promise_table(board)),
+        ("Planned contrasts", PLANNED.format(SURE), contrast_table(board)),
     )
     return "".join(
         f"## {title}\n\n{words}" + "\n\n" * bool(words) + f"{table}\n\n" for title, words, table in sections if table
@@ -100,3 +110,23 @@ def promise_table(board: Leaderboard) -> str:
     sides = ["right" if "gain" in name else "left" for name in headers]
     table = tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides)
     return str(table) if lines else ""
+
+
+def contrast_table(board: Leaderboard) -> str:
+    """What every tuner is planned to be held against, over all blocks; empty where there is a single seed."""
+    found = tally(board.contrasts)
+    places = dict.fromkeys(
+        (variant, control)
+        for control in CONTROLS
+        for variant in RANKED
+        if any((variant, control) in by_place for by_place in found.values())
+    )
+
+    def cell(one: Row | None) -> str:
+        return "" if one is None else f"{points(one['difference'])}: {one['ahead']} ahead, {one['behind']} behind"
+
+    lines = [
+        [escape_markdown(tuner), *(cell(by_place.get(place)) for place in places)] for tuner, by_place in found.items()
+    ]
+    headers = ["tuner", *(f"against {label((control, variant))}" for variant, control in places)]
+    return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True)) if lines else ""

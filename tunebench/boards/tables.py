@@ -87,7 +87,7 @@ def frame(board: Leaderboard) -> pandas.DataFrame:
 
 
 def as_json(board: Leaderboard) -> str:
-    """Rows, trade-off curves, pairwise comparisons and remarks."""
+    """Rows, trade-off curves, planned contrasts, all pairs and remarks."""
     content = {
         "schema": SCHEMA,
         "protocol": board.protocol,
@@ -95,6 +95,7 @@ def as_json(board: Leaderboard) -> str:
         "notes": board.notes,
         "rows": board.rows,
         "curves": board.curves,
+        "contrasts": board.contrasts,
         "pairs": board.pairs,
         "across": board.across,
     }

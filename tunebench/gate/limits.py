@@ -12,8 +12,11 @@ from tunebench.glossary import column
 from tunebench.naming import unknown_name
 
 DEFAULT_LIMITS = ("ta:-0.5pt", "oa:-0.2pt")
-OF_A_GRID = {"rank", "rank_shifted", "seeds", "seeds_planned", "ta_low", "ta_high", "ta_gain_low", "ta_gain_high"}
-"""Columns that one seed of one tuner does not have."""
+OF_A_GRID = {"rank", "rank_shifted", "seeds", "seeds_planned", "ta_low", "ta_high", "ta_gain_low", "ta_gain_high",
+             "ta_over_bias", "ta_over_bias_shifted"}  # fmt: skip
+"""Columns that one seed of one tuner does not have; nor has it a p value."""
+WORDS = ("name", "p")
+"""Units of what has no bad direction."""
 REACH = {"percent": 100, "points": 200, "share": 100, "fine share": 100}
 """Units of fractions, with the points that such a column can move at all."""
 BETTER_HIGH = {"percent", "points"}
@@ -40,7 +43,7 @@ class Limit:
                 "latency_ratio:+5%"
             )
         name, sign, size, unit = match.groups()
-        numeric = [name for name in COLUMNS if column(name).unit != "name" and name not in OF_A_GRID]
+        numeric = [name for name in COLUMNS if column(name).unit not in WORDS and name not in OF_A_GRID]
         if name not in numeric:
             raise unknown_name("column of --fail-if", name, numeric)
         wrong = fault(name, sign, size, unit)

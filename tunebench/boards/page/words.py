@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from tunebench.boards.comparison import BLOCK, Row
+from tunebench.boards.contrasts import BIAS, tally
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
 
@@ -34,7 +35,7 @@ def answer(advice: Sequence[Row], board: Leaderboard) -> str:
         f"{shown['oa_gain']} of OA on test, mean over {counted(best['blocks'], 'block')}. The budget is kept on the "
         f"data that chose; on test it was exceeded in {shown['over_budget']} of cells. Second is {best['second']}, "
         f"{100 * best['behind']:.2f} points behind; the first is ahead in {best['ahead']} of {best['blocks']}. "
-        f"{told_apart(best, board)}"
+        f"{told_apart(best, board)}{over_bias(best, board)}"
     )
 
 
@@ -46,7 +47,16 @@ def told_apart(best: Row, board: Leaderboard) -> str:
         for pair in board.pairs
         if {pair["tuner_a"], pair["tuner_b"]} == {first, second} and pair["variant"] == variant == other
     ]
-    return f"The two can be told apart in {sum(tested)} of {counted(len(tested), 'block')}." if tested else ""
+    return f"The two can be told apart in {sum(tested)} of {counted(len(tested), 'block')}. " if tested else ""
+
+
+def over_bias(best: Row, board: Leaderboard) -> str:
+    """In how many blocks the first is found to be ahead of logit-bias, at the suite's budget; silent where untested."""
+    first, variant = tuner_and_variant(best["first"])
+    found = tally(board.contrasts).get(first, {}).get((variant, BIAS))
+    if not found or best["budget"] != board.budget:
+        return ""
+    return f"Ahead of {BIAS}, a planned contrast: in {found['ahead']} of {counted(found['blocks'], 'block')}."
 
 
 def tuner_and_variant(name: str) -> tuple[str, str]:

@@ -16,12 +16,14 @@ from tunebench.boards.statistics.classical import (
 )
 from tunebench.boards.statistics.crossed import Bootstrap, Interval, Pairwise, bootstrap, interval, pairwise
 from tunebench.boards.statistics.pairs import only_first
+from tunebench.boards.statistics.planned import Planned, planned
 
 __all__ = [
     "MIN_BLOCKS",
     "Bootstrap",
     "Interval",
     "Pairwise",
+    "Planned",
     "RankTest",
     "area",
     "bootstrap",
@@ -31,6 +33,7 @@ __all__ = [
     "only_first",
     "paired_t",
     "pairwise",
+    "planned",
     "rank_test",
     "signed_rank",
     "tie_groups",

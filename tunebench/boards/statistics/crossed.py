@@ -77,7 +77,7 @@ def interval(correct: Correct, labels: Labels, targets: Sequence[int] | None) ->
         return None
     moments = spread(values, strata)
     error, df = reference(moments)
-    low, high = _bounds(moments.mean, error, df)
+    low, high = bounds(moments.mean, error, df)
     bound = 0.025 ** (1 / len(strata))
     low = np.where((error == 0) & (moments.mean == 1), bound, np.clip(low, 0, 1))
     high = np.where((error == 0) & (moments.mean == 0), 1 - bound, np.clip(high, 0, 1))
@@ -93,8 +93,8 @@ def pairwise(correct: Correct, labels: Labels, targets: Sequence[int] | None) ->
     moments = spread_of_pairs(values, strata)
     prior = fit_prior(moments, tuners)
     error, df = reference(moments, prior)
-    low, high = _bounds(moments.mean, error, df)
-    p = _two_sided(moments.mean, error, df, len(strata))
+    low, high = bounds(moments.mean, error, df)
+    p = two_sided(moments.mean, error, df, len(strata))
     first, second = np.triu_indices(tuners, 1)
 
     def square(upper: Floats, lower: Floats, diagonal: float) -> Floats:
@@ -166,14 +166,15 @@ def _require_images(count: int, targets: Sequence[int] | None) -> None:
         raise DataError(f"{which}: nothing to compare; choose a target class that the test split contains")
 
 
-def _bounds(mean: Floats, error: Floats, df: Floats) -> tuple[Floats, Floats]:
+def bounds(mean: Floats, error: Floats, df: Floats) -> tuple[Floats, Floats]:
+    """95 % interval of every mean."""
     from scipy.special import stdtrit
 
     half = stdtrit(df, 0.975) * error
     return mean - half, mean + half
 
 
-def _two_sided(mean: Floats, error: Floats, df: Floats, images: int) -> Floats:
+def two_sided(mean: Floats, error: Floats, df: Floats, images: int) -> Floats:
     """p of ``mean / error``; without any spread: 1 if there is no difference, else the images' sign test."""
     from scipy.special import stdtr
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tunebench.boards.statistics.variance import Floats, Spread, Sums, runs, spread_of
 
 Bools = NDArray[np.bool_]
+Pairs = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]
+"""First and second tuner of P pairs, each (P,)."""
 
 AT_ONCE = 2**16
 """Values of one pass: they stay in the processor's cache, and a block's pairs together would take gigabytes."""
@@ -27,13 +29,13 @@ def only_first(correct: Bools) -> Floats:
     return alone
 
 
-def spread_of_pairs(correct: Bools, strata: NDArray[np.integer[Any]]) -> Spread:
-    """`spread` of the differences of all pairs a < b, in the order of `numpy.triu_indices`.
+def spread_of_pairs(correct: Bools, strata: NDArray[np.integer[Any]], pairs: Pairs | None = None) -> Spread:
+    """`spread` of the differences of ``pairs``; None: of all pairs a < b, in the order of `numpy.triu_indices`.
 
     ``correct`` (T, S, N) and ``strata`` (N,) are sorted by class, as `select` returns them.
     """
     tuners, seeds, _ = correct.shape
-    first, second = np.triu_indices(tuners, 1)
+    first, second = np.triu_indices(tuners, 1) if pairs is None else pairs
     start, size = runs(strata)
     hits = np.add.reduceat(correct, start, axis=-1, dtype=np.float64)
     unlike = np.stack([only_first(part).sum(-1) for part in np.split(correct, start[1:], axis=-1)], axis=-1)
@@ -50,10 +52,7 @@ def spread_of_pairs(correct: Bools, strata: NDArray[np.integer[Any]]) -> Spread:
 
 
 def _deviations(
-    right: NDArray[np.integer[Any]],
-    pairs: tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]],
-    seeds: int,
-    start: NDArray[np.integer[Any]],
+    right: NDArray[np.integer[Any]], pairs: Pairs, seeds: int, start: NDArray[np.integer[Any]]
 ) -> tuple[Floats, Floats]:
     """Sums over the images of each class of squares and fourth powers of a pair's centred mean difference, (P, C).
 

@@ -123,10 +123,11 @@ def spread_of(sums: Sums) -> Spread:
     )
 
 
-def fit_prior(spread: Spread, tuners: int) -> Prior:
-    """Scaled inverse chi-square prior of the seed / residual ratio, from all pairs of ``tuners`` tuners.
+def fit_prior(spread: Spread, tuners: int, tests: int | None = None) -> Prior:
+    """Scaled inverse chi-square prior of the seed / residual ratio, from differences between ``tuners`` tuners.
 
-    Matches mean and variance of the log ratios (Smyth 2004, section 6.2). Two tuners have one pair: no prior.
+    ``tests`` is the number of hypotheses that are tested together, by default all pairs. Matches mean and variance of
+    the log ratios (Smyth 2004, section 6.2). Two tuners have one pair: no prior.
     """
     from scipy.special import digamma, polygamma
 
@@ -143,20 +144,21 @@ def fit_prior(spread: Spread, tuners: int) -> Prior:
     if np.isfinite(fitted):
         mean += float(digamma(fitted / 2) - np.log(fitted / 2))
     # Seed variance is not negative, so that the ratio is at least 1 in expectation.
-    return Prior(max(float(np.exp(mean)), 1.0), min(fitted, borrowable(tuners, own_df)))
+    return Prior(max(float(np.exp(mean)), 1.0), min(fitted, borrowable(tuners, own_df, tests)))
 
 
-def borrowable(tuners: int, own_df: int) -> float:
+def borrowable(tuners: int, own_df: int, tests: int | None = None) -> float:
     """Most degrees of freedom that a pair may take from the others, without its seed variance being like theirs.
 
     Suppose one tuner is unstable and looks quiet by luck: then its t has ``own_df`` degrees of freedom,
     whatever we claim. The claim may go as far as its first quantile in Holm's procedure stays beyond t's at
-    `LONE_LEVEL`, and not beyond what all tuners and seeds hold together, (T - 1) (S - 1).
+    `LONE_LEVEL`, and not beyond what all tuners and seeds hold together, (T - 1) (S - 1). ``tests`` as in `fit_prior`.
     """
     from scipy.special import stdtrit
 
+    tests = tests or tuners * (tuners - 1) // 2
     claims = np.arange(own_df, own_df * (tuners - 1) + 1)
-    strict = stdtrit(claims, 1 - 0.025 / (tuners * (tuners - 1) / 2)) >= stdtrit(own_df, 1 - LONE_LEVEL / 2)
+    strict = stdtrit(claims, 1 - 0.025 / tests) >= stdtrit(own_df, 1 - LONE_LEVEL / 2)
     return float(claims[strict].max(initial=own_df) - own_df)
 
 
