@@ -5,15 +5,20 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 
 from tunebench import Tuner, hookimpl
+from tunebench_finetune.camri import Camri
 from tunebench_finetune.fine_tuning import FineTuning
+from tunebench_finetune.group_dro import group_robust
+from tunebench_finetune.jtt import JustTrainTwice
 from tunebench_finetune.last_layer import LastLayer
 from tunebench_finetune.losses import (
     class_weighted,
     dynamically_weighted_balanced,
     logit_adjusted,
     original_loss,
+    vector_scaled,
 )
 from tunebench_finetune.schedule import Schedule
+from tunebench_finetune.soup import Soup
 
 
 @hookimpl
@@ -50,5 +55,24 @@ def tunebench_tuners() -> list[Tuner]:
             {"target_weight": weight},
             "Fine-tunes with a weight on target samples that fades as they are got right (Fernando & Tsokos 2022).",
         ),
+        FineTuning(
+            "vs-loss",
+            vector_scaled,
+            {
+                "delta": FloatDistribution(0.3, 1.0, log=True),
+                "iota": FloatDistribution(-5.0, 0.0),
+                "lambda": weight,
+            },
+            "Fine-tunes with a factor, an offset and a weight of the target's logit in the loss (Kini et al. 2021).",
+        ),
+        FineTuning(
+            "group-dro",
+            group_robust,
+            {"eta": FloatDistribution(1e-3, 0.1, log=True)},
+            "Fine-tunes with most weight on the classes whose loss is largest (Sagawa et al. 2020).",
+        ),
+        Camri(),
+        JustTrainTwice(),
+        Soup(),
         LastLayer(),
     ]

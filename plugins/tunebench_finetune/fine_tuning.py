@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from torch import nn
+from torch import Tensor, nn
 
 from tunebench import Tuner, TuningTask
 from tunebench.training import Loss, fine_tune, minibatches
@@ -16,6 +16,8 @@ from tunebench_finetune.schedule import EITHER, Schedule
 
 class FineTuning(Tuner):
     """Training goes on for every parameter; members differ in ``loss(task, params)`` and in their `Schedule`."""
+
+    honours = frozenset({"max_steps"})
 
     def __init__(
         self,
@@ -36,9 +38,25 @@ class FineTuning(Tuner):
         return {**self.space, **self.schedule.space()}
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> nn.Module:
-        """A fine-tuned copy; the order of the batches depends on ``task.seed`` alone."""
+        """A fine-tuned copy."""
         model = copy.deepcopy(task.model)
-        optimiser = self.schedule.optimiser(task, params, params.get("weight_decay", 0.0))
-        batches = minibatches(task.x_train, task.y_train, optimiser.steps, task.seed)
-        fine_tune(model, batches, self.loss(task, params), optimiser, task.seed)
+        self.train(model, task, params, prepared)
         return model
+
+    def train(self, model: nn.Module, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> None:
+        """Train ``model`` in place on the task's samples."""
+        optimiser = self.schedule.optimiser(task, params, params.get("weight_decay", 0.0))
+        batches = self.batches(task, params, prepared, optimiser.steps)
+        fine_tune(model, batches, self.loss(task, params), optimiser, task.seed)
+
+    def batches(
+        self, task: TuningTask, params: Mapping[str, Any], prepared: Any, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """``steps`` batches of inputs and labels; their order depends on ``task.seed`` alone."""
+        return minibatches(task.x_train, task.y_train, steps, task.seed)
+
+
+def chosen_batches(task: TuningTask, rows: Tensor, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of the training samples ``rows``, in epochs over these, repeats included; no input is copied before."""
+    for part, labels in minibatches(rows, task.y_train[rows], steps, seed):
+        yield task.x_train.index_select(0, part), labels

@@ -24,6 +24,7 @@ class LastLayer(Tuner):
     """Keep the features; train the classifier on from its present weights, targets drawn more often."""
 
     name = "last-layer"
+    honours = frozenset({"max_steps"})
     schedule = Schedule(multiples=(0.1, 30.0))
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
@@ -36,9 +37,7 @@ class LastLayer(Tuner):
 
     def skip(self, task: TuningTask) -> str | None:
         """The cached activations have to be what the output layer sees."""
-        if not any(isinstance(part, nn.Linear) for part in task.model.modules()):
-            return "the network has no Linear layer"
-        return None if output_layer(task) is not None else "the output layer is not fed by the last hidden layer"
+        return no_output_layer(task)
 
     def prepare(self, task: TuningTask) -> Tensor:
         """The features (N, units of the last hidden layer), shared by all trials."""
@@ -58,6 +57,13 @@ class LastLayer(Tuner):
             weight[:, -prepared.shape[1] :] = head[0].weight - before.weight
             bias = weight.new_zeros(task.classes) if before.bias is None else head[0].bias - before.bias
         return LogitEdit(weight, bias)
+
+
+def no_output_layer(task: TuningTask) -> str | None:
+    """Why there is no `output_layer`, or None when there is one."""
+    if not any(isinstance(part, nn.Linear) for part in task.model.modules()):
+        return "the network has no Linear layer"
+    return None if output_layer(task) is not None else "the output layer is not fed by the last hidden layer"
 
 
 def output_layer(task: TuningTask) -> nn.Linear | None:

@@ -14,7 +14,6 @@ from tunebench.training import Optimiser, limited
 Name = Literal["sgd", "adamw"]
 ADAMW_STEP = 1e-3
 """Reference step of AdamW, its authors' default; plain SGD has the step that the original was trained with."""
-MOST_STEPS = 2000
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Schedule:
     def optimiser(self, task: TuningTask, params: Mapping[str, Any], weight_decay: float = 0.0) -> Optimiser:
         """The optimiser of a trial; its ``steps`` are those to take."""
         name: Name = params.get("optimiser", self.optimisers[0])
-        steps = max(1, round(params["effort"] * limited(MOST_STEPS, len(task.y_train))))
+        steps = max(1, round(params["effort"] * limited(task.max_steps, task)))
         if name == "sgd":
             return Optimiser(params["lr_multiplier"] * task.learning_rate, steps=steps, weight_decay=weight_decay)
         lr = params["lr_multiplier"] * ADAMW_STEP

@@ -1,0 +1,49 @@
+"""Just train twice: what a first training got wrong is seen more often in a second (Liu et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from optuna.distributions import BaseDistribution, IntDistribution
+from torch import Tensor
+
+from tunebench import TuningTask
+from tunebench_finetune.fine_tuning import FineTuning, chosen_batches
+from tunebench_finetune.losses import original_loss
+
+
+class Errors(NamedTuple):
+    """Training samples that the original gets wrong."""
+
+    rows: Tensor
+    """Their row numbers, of the targets' samples alone."""
+    reason: str | None = None
+    """Why there is nothing to weight."""
+
+
+class JustTrainTwice(FineTuning):
+    """Fine-tunes with every error of the original on the targets lambda times in each epoch (Liu et al. 2021).
+
+    The original is the first training. The paper's errors are those of all groups, which it does not know; here the
+    targets are known.
+    """
+
+    def __init__(self) -> None:
+        space: dict[str, BaseDistribution] = {"lambda": IntDistribution(1, 100, log=True)}
+        super().__init__("jtt", original_loss, space)
+
+    def prepare(self, task: TuningTask) -> Errors:
+        """The errors, shared by all trials."""
+        wrong = task.logits_train.argmax(1) != task.y_train
+        rows = (wrong & torch.isin(task.y_train, torch.tensor(task.targets, device=task.device))).nonzero().flatten()
+        return Errors(rows, None if len(rows) else "no training sample of the target is wrong: trained on as it is")
+
+    def batches(
+        self, task: TuningTask, params: Mapping[str, Any], prepared: Errors, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Epochs over all samples and ``lambda`` - 1 further copies of each error."""
+        everyone = torch.arange(len(task.y_train), device=task.device)
+        rows = torch.cat([everyone, prepared.rows.repeat(params["lambda"] - 1)])
+        return chosen_batches(task, rows, steps, task.seed)

@@ -1,0 +1,119 @@
+"""A model soup: the average of several fine-tuned networks (Wortsman et al. 2022)."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from optuna.distributions import BaseDistribution, IntDistribution
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from tunebench import Tuner, TuningTask
+from tunebench.training import fine_tune
+from tunebench_finetune.fine_tuning import chosen_batches
+from tunebench_finetune.losses import class_weighted
+from tunebench_finetune.schedule import Schedule
+
+INGREDIENTS = 8
+"""Trainings of all steps: about what 30 trials of another fine-tuner take together."""
+RANGES = {"lr_multiplier": (0.03, 3.0), "lambda": (1.0, 20.0)}
+"""What an ingredient's step size and weight of the targets are drawn from, as `weighted-finetune` searches them."""
+HELD_OUT = 10
+"""One of so many training samples judges the ingredients."""
+ROWS, STATISTICS = 1000, 50
+"""Samples of a forward pass that scores, and batches that a soup's normalisation is measured on."""
+
+
+class Soup(Tuner):
+    """Average of networks that AdamW fine-tuned with other steps, weights and batches (Wortsman et al. 2022).
+
+    `prepare` trains the ingredients, which all trials share, and mixes greedily as the authors do, judging by a tenth
+    of the training samples that no ingredient has seen. How many of those that went in are best is searched.
+    """
+
+    name = "soup"
+    honours = frozenset({"max_steps"})
+    schedule = Schedule(("adamw",))
+
+    def search_space(self) -> Mapping[str, BaseDistribution]:
+        """The most ingredients."""
+        return {"n": IntDistribution(1, INGREDIENTS)}
+
+    def prepare(self, task: TuningTask) -> list[nn.Module]:
+        """The ingredients of the greedy soup, in the order in which they went in."""
+        order = torch.randperm(len(task.y_train), generator=torch.Generator().manual_seed(task.seed)).to(task.device)
+        held, seen = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+        made = [ingredient(task, self.schedule, seen, number) for number in range(INGREDIENTS)]
+        losses = [cross_entropy(model, task, held) for model in made]
+        soup: list[nn.Module] = []
+        best = math.inf
+        for number in sorted(range(INGREDIENTS), key=losses.__getitem__):
+            mixed = [*soup, made[number]]
+            loss = cross_entropy(average(mixed, task), task, held)
+            if loss <= best or not soup:
+                soup, best = mixed, loss
+        return soup
+
+    def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Sequence[nn.Module]) -> nn.Module:
+        """The average of the first ``n``, or of all where fewer went in."""
+        return average(prepared[: params["n"]], task)
+
+
+def ingredient(task: TuningTask, schedule: Schedule, rows: Tensor, number: int) -> nn.Module:
+    """A network fine-tuned on the training samples ``rows``, by hyperparameters and batches of its own."""
+    dice = random.Random(f"{task.seed} {number}")
+    params = {name: math.exp(dice.uniform(math.log(low), math.log(high))) for name, (low, high) in RANGES.items()}
+    optimiser, seed = schedule.optimiser(task, {**params, "effort": 1.0}), dice.getrandbits(32)
+    model = copy.deepcopy(task.model)
+    batches = chosen_batches(task, rows, optimiser.steps, seed)
+    fine_tune(model, batches, class_weighted(task, params), optimiser, seed)
+    return model
+
+
+def average(models: Sequence[nn.Module], task: TuningTask) -> nn.Module:
+    """A network with the mean of all weights; what batches were normalised by is measured anew for it."""
+    soup = copy.deepcopy(models[0])
+    if len(models) == 1:
+        return soup
+    states = [model.state_dict() for model in models]
+    mean = {
+        name: sum(state[name] / len(states) for state in states) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    soup.load_state_dict(mean)
+    measure(soup, task)
+    return soup
+
+
+def measure(model: nn.Module, task: TuningTask) -> None:
+    """Set the running statistics of normalisation, where there are any, to those of training samples."""
+    if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
+        return
+    rows = torch.arange(len(task.y_train), device=task.device)
+    steps = min(STATISTICS, max(1, len(rows) // 64))
+    dtype = precision(model)
+    devices = [task.device] if task.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(task.seed)
+        update_bn((x.to(dtype) for x, _ in chosen_batches(task, rows, steps, task.seed)), model)
+
+
+def cross_entropy(model: nn.Module, task: TuningTask, rows: Tensor) -> float:
+    """Mean cross entropy over the training samples ``rows``; infinity where it is not a number."""
+    total, dtype = 0.0, precision(model)
+    with torch.no_grad():
+        for part in torch.split(rows, ROWS):
+            logits = model(task.x_train[part].to(dtype)).double()
+            total += float(F.cross_entropy(logits, task.y_train[part], reduction="sum"))
+    return total / len(rows) if math.isfinite(total) and len(rows) else math.inf
+
+
+def precision(model: nn.Module) -> torch.dtype:
+    """The floating point type that a network computes in."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
