@@ -79,7 +79,7 @@ def test_another_variant_appears_by_itself(board):
     more = [{**row, "variant": "tripled"} for row in board.curves if row["variant"] == "plain"]
     rows = [{**row, "ta_gain_tripled": 0.5, "oa_gain_tripled": 0.0} for row in board.rows]
     changed = replace(board, rows=rows, curves=board.curves + more)
-    assert list(chart_data.variants_of(changed)) == ["plain", "shifted", "certified", "tripled"]
+    assert list(chart_data.variants_of(changed)) == ["plain", "shifted", "interpolated", "certified", "tripled"]
     assert "tripled" in page.render(changed)
     assert set(chart_data.cost_rows(changed).query("variant == 'tripled'")["ta_gain"]) == {50.0}
 
@@ -89,7 +89,7 @@ def test_files_are_drawn(tunebench, digits_run, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "CHARTS", {"curves": charts.CHARTS["curves"]})
     monkeypatch.setattr(plots, "tables", lambda board: {"curves": chart_data.tables(board)["curves"]})
     done = tunebench("leaderboard", digits_run, "--plots", tmp_path)
-    assert done.out == f"6 files in {tmp_path}\n", done.err
+    assert done.out == f"8 files in {tmp_path}\n", done.err
     svg = next(tmp_path.glob("curves-digits-model1-class-*-plain.svg")).read_text("utf-8")
     assert "aria-roledescription" in svg
     assert "TA gained on test, points" in svg

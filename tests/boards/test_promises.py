@@ -90,7 +90,7 @@ def test_a_run_with_a_floor(tunebench, tmp_path):
     store = Store(out)
     ((cell, _),) = store.cells()
     points = store.get("cells", cell)["points"]
-    assert set(points) == {"plain", "shifted", "certified"}
+    assert set(points) == {"plain", "shifted", "interpolated", "certified"}
     (row,) = build(out).rows
     assert row["ta"] == points["plain"]["recall 0.9"]["test"]["ta"]
     assert row["over_budget"] == float(row["ta"] < 0.9)

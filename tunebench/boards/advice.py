@@ -11,25 +11,30 @@ from tunebench.boards.comparison import Row
 
 
 def advise(curves: Iterable[Row]) -> list[Row]:
-    """For every OA budget the two leaders by mean test TA gain over all blocks, all variants but certified together.
+    """For every OA budget the two leaders by mean test TA gain over all blocks, each with its best variant.
 
-    ``curves`` are the rows of `Leaderboard.curves`. A variant that is not complete in every block does not
-    take part. ``ahead`` is the number of blocks in which the first beats the second; ``oa_loss`` and
-    ``over_budget`` are the first's realised loss on test and the share of cells in which it exceeded the budget.
+    ``curves`` are the rows of `Leaderboard.curves`. Certified is left to `tunebench.boards.promises`, and a variant
+    that is not complete in every block does not take part; of equal ones it is the first, which has the fewest
+    extras. ``ahead`` is the number of blocks in which the first beats the second; ``oa_loss`` and ``over_budget``
+    are the first's realised loss on test and the share of cells in which it exceeded the budget.
     """
     by_budget: dict[float, dict[tuple[str, str], list[Row]]] = defaultdict(lambda: defaultdict(list))
     blocks = set()
     for curve in curves:
-        if curve["variant"] == "certified":  # see tunebench.boards.promises
+        if curve["variant"] == "certified":
             continue
         by_budget[curve["budget"]][curve["tuner"], curve["variant"]].append(curve)
         blocks.add((curve["dataset"], curve["model"], curve["target"]))
     advice = []
     for budget, variants in sorted(by_budget.items()):
         gains = {name: column(rows, "ta_gain") for name, rows in variants.items() if len(rows) == len(blocks)}
-        if len(gains) < 2:
+        best: dict[str, tuple[str, str]] = {}
+        for name in gains:
+            tuner, _ = name
+            best[tuner] = max(best.get(tuner, name), name, key=lambda it: round(float(gains[it].mean()), 12))
+        if len(best) < 2:
             continue
-        first, second = sorted(gains, key=lambda name: (-gains[name].mean(), name))[:2]
+        first, second = sorted(best.values(), key=lambda name: (-gains[name].mean(), name))[:2]
         rows = variants[first]
         advice.append(
             {

@@ -26,7 +26,8 @@ COLUMNS = (
     "rank_shifted", "group_shifted", "search_regret", "params_paper", "params_stored", "flops_stored",
     "latency_batch_us", "latency_batch_ratio", "reason", "target_name", "ta_gain_certified", "oa_gain_certified",
     "over_budget_certified", "certified", "violated", "churn", "ta_gain_p", "ta_over_bias", "ta_over_bias_p",
-    "ta_gain_p_shifted", "ta_over_bias_shifted", "ta_over_bias_p_shifted",
+    "ta_gain_p_shifted", "ta_over_bias_shifted", "ta_over_bias_p_shifted", "ta_gain_interpolated",
+    "oa_gain_interpolated", "over_budget_interpolated",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
 

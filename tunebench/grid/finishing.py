@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from tunebench.networks.between import between
 from tunebench.networks.edits import anatomy_of, fold
 from tunebench.networks.sites import survey
 from tunebench.selection.search import checked
@@ -42,4 +43,5 @@ def rebuilt(task: TuningTask, tuner: Tuner, chosen: Mapping[str, Any]) -> nn.Mod
         output = checked(tuner.tune(task, dict(chosen["params"]), tuner.prepare(task)), task)
         if chosen["scale"] is not None and isinstance(output, LogitEdit):
             output = output.scaled(chosen["scale"])
+        output = between(task.model, output, chosen.get("share", 1.0))
     return finished(task, Candidate(chosen["trial"], {}, output, Score(0, 0, 0, 0), shift=chosen["shift"]))

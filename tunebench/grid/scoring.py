@@ -79,6 +79,7 @@ def describe(candidate: Candidate) -> Record:
         "params": candidate.params,
         "scale": candidate.scale,
         "shift": candidate.shift,
+        "share": candidate.share,
         "valid": candidate.score._asdict(),
     }
 

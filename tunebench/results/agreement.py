@@ -31,6 +31,8 @@ def check_agreement(record: Record) -> None:
             check_choice(record, point, name)
             if variant == "plain":
                 check_plain(history, point, name)
+            if variant in ("plain", "shifted"):
+                require(point.get("share", 1) == 1, f"{name} is interpolated")
             if variant == "certified":
                 check_certificate(point, budget, name)
             if split is not None:
@@ -46,8 +48,9 @@ def check_choice(record: Record, point: Record, name: str) -> None:
     require(point["fell_back"] == (trial == 0), f"{name}.fell_back does not follow from its trial")
     tried = history[trial - 1]["params"] if trial and history else point["params"] if trial else {}
     require(point["params"].items() <= tried.items(), f"{name}.params are not those of its trial")
+    require(point["scale"] is None or point.get("share", 1) == 1, f"{name} is scaled twice")
     if trial == 0:
-        require(point["scale"] is None, f"{name} scales the original")
+        require(point["scale"] is None and point.get("share", 1) == 1, f"{name} scales the original")
         unchanged = point["shift"] != 0 or not unpack(point["predictions"]).any()
         require(unchanged, f"{name} is the original and predicts otherwise")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Inputs = dict[str, Any]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raise it when search, scoring or metrics change: it is part of every cell's key."""
 
 STATUSES = ("ok", "skipped", "error", "invalid", "crashed", "timeout", "out-of-memory")

@@ -56,7 +56,7 @@ METRICS: dict[str, Check] = {
 COSTS = ("params", "flops", "params_paper", "params_stored", "flops_stored")
 CERTIFICATE = fields(confidence=SHARE, bound=SHARE, **dict.fromkeys(("samples", "lost", "gained", "hits"), COUNT))
 POINT = fields(
-    {"certificate": optional(CERTIFICATE), "missing": optional(COUNT)},
+    {"certificate": optional(CERTIFICATE), "missing": optional(COUNT), "share": number(0, 2)},
     trial=COUNT,
     fell_back=flag,
     params=PARAMS,

@@ -28,7 +28,8 @@ from tunebench.selection.certificate import (
     samples_needed,
     walk,
 )
-from tunebench.selection.selector import Candidate, SearchOptions, Selector, logits_of
+from tunebench.selection.outputs import Outputs, View
+from tunebench.selection.selector import Candidate, SearchOptions, Selector
 from tunebench.selection.tradeoff import Score
 from tunebench.tuner import TuningTask
 
@@ -99,12 +100,11 @@ def was_touched(task: Watched) -> bool:
 class Path:
     """Collects candidates on V1 and judges the best of them on V2, once."""
 
-    def __init__(self, task: TuningTask, options: SearchOptions) -> None:
+    def __init__(self, task: TuningTask, options: SearchOptions, outputs: Outputs | None = None) -> None:
         self.options = options
-        rows, rest = parts(task)
-        self.selector = Selector(part(task, rows), options, ladder(options))
-        self.judge = part(task, rest)
-        self.base = tradeoff.margins(self.judge.logits_valid, self.judge.y_valid, task.targets)
+        choosing, self.judge = (View(outputs or Outputs(task), rows) for rows in parts(task))
+        self.selector = Selector(task, options, ladder(options), choosing)
+        self.base = tradeoff.margins(self.judge.original, self.judge.labels, task.targets)
 
     def verdicts(self, unchanged: Candidate, trusted: bool = True) -> dict[Demand, Verdict]:
         """The verdict for every demand of the options; ``unchanged`` where nothing is certified, or unless ``trusted``.
@@ -115,7 +115,8 @@ class Path:
 
         def score(point: Candidate) -> Score:
             if id(point) not in scores:
-                scores[id(point)] = tradeoff.score(logits_of(point, self.judge), self.base, self.judge.y_valid)
+                logits = self.judge.logits(point.output, point.shift)
+                scores[id(point)] = tradeoff.score(logits, self.base, self.judge.labels)
             return scores[id(point)]
 
         whole = cache(lambda point: replace(point, score=Score(*map(sum, zip(point.score, score(point), strict=True)))))
@@ -142,7 +143,7 @@ class Path:
         if isinstance(demand, Floor):
             bound, samples = recall_bound(score.hits, self.base.totals, confidence), self.base.totals
         else:
-            samples = len(self.judge.y_valid)
+            samples = len(self.judge.labels)
             bound = loss_bound(score.lost, score.gained, samples, confidence)
         return Certificate(confidence, bound, samples, score.lost, score.gained, score.hits)
 
@@ -153,7 +154,7 @@ class Path:
             have = self.base.totals
             needed = recall_samples_needed(demand.recall, confidence, score.hits / have)
         else:
-            have = len(self.judge.y_valid)
+            have = len(self.judge.labels)
             changed, loss = (score.lost + score.gained) / have, (score.lost - score.gained) / have
             needed = samples_needed(demand / 100, confidence, changed, loss)
         return None if needed is None else math.ceil(max(1, needed - have) * SHARE / (SHARE - 1))
@@ -166,12 +167,12 @@ def kept(certificate: Certificate, demand: Demand) -> bool:
     return certificate.bound <= demand / 100
 
 
-def path_of(task: TuningTask, options: SearchOptions) -> Path | None:
+def path_of(task: TuningTask, options: SearchOptions, outputs: Outputs | None = None) -> Path | None:
     """The path of a search; None where validation cannot be split, or is the test split."""
     if options.protocol == "paper":
         return None
     try:
-        return Path(task, options)
+        return Path(task, options, outputs)
     except DataError:
         return None
 
@@ -190,9 +191,3 @@ def parts(task: TuningTask) -> tuple[torch.Tensor, torch.Tensor]:
     labels = task.y_valid.cpu().numpy()
     rest, rows = stratified(labels, len(labels) // SHARE, SEED)
     return torch.from_numpy(rows).to(task.device), torch.from_numpy(rest).to(task.device)
-
-
-def part(task: TuningTask, rows: torch.Tensor) -> TuningTask:
-    """The task with some validation rows alone."""
-    names = ("x_valid", "y_valid", "hidden_valid", "logits_valid")
-    return replace(task, **{name: getattr(task, name)[rows] for name in names})

@@ -25,8 +25,10 @@ from tunebench.networks.edits import check_edit
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import Demand
 from tunebench.selection.constraints import constrained
+from tunebench.selection.interpolation import interpolated
+from tunebench.selection.outputs import Outputs, View
 from tunebench.selection.path import STARTUP, Verdict, path_of, was_touched, watched
-from tunebench.selection.selector import Candidate, SearchOptions, Selector, ray_direction
+from tunebench.selection.selector import Candidate, SearchOptions, Selector
 from tunebench.selection.tradeoff import Score
 from tunebench.selection.variants import Variant
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
@@ -60,8 +62,9 @@ def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
     The limits that hold are those of ``options``.
     """
     task = constrained(task, options)
-    selector = Selector(task, options)
-    path = path_of(task, options)
+    outputs = Outputs(task)
+    selector = Selector(task, options, view=View(outputs))
+    path = path_of(task, options, outputs)
     everyone = [selector, path.selector] if path else [selector]
     selection = Selection(selector.chosen)
     shown = watched(task)
@@ -92,6 +95,7 @@ def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
             ray = tuner.scalable and isinstance(output, LogitEdit) and scale is None
             if scale is not None and isinstance(output, LogitEdit):
                 output = output.scaled(scale)
+            outputs.forget(output)
             draft = Draft(trial, own, output, scale if isinstance(output, LogitEdit) else None)
             blind = walked or trial <= STARTUP  # later ones follow scores on what certifies
             score = considered(everyone if blind else [selector], draft, ray)
@@ -101,6 +105,7 @@ def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
     selection.tune_seconds = clock.seconds
     if tuner.scalable and rays is not None:
         selection.regret = regret(selector, rays(shown, prepared))
+    interpolated(everyone, outputs)
     if path:
         selection.verdicts = path.verdicts(selector.unchanged, trusted=not was_touched(shown))
         selection.chosen["certified"] = {demand: v.candidate for demand, v in selection.verdicts.items()}
@@ -191,7 +196,7 @@ def regret(selector: Selector, rays: Any) -> int:
     found = selector.chosen["plain"][options.budget].score.hits
     best = found
     for _, edit in rays:
-        steps = tradeoff.ray_steps(selector.base, ray_direction(edit, selector.task, selector.columns))
+        steps = tradeoff.ray_steps(selector.base, selector.view.direction(edit))
         interval = tradeoff.best_interval(steps, selector.samples, options.budget, options.margin)
         if interval is not None:
             best = max(best, steps.score(interval).hits)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
-from tunebench.errors import InvalidOutput
-from tunebench.networks.activations import forward
-from tunebench.networks.cost import added_params, count_params
-from tunebench.networks.edits import anatomy_of, edited_logits
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import BUDGETS, Demand, Floor, demand_of
 from tunebench.selection.constraints import ALL_LAYERS
+from tunebench.selection.outputs import Outputs, View
 from tunebench.selection.tradeoff import Score
-from tunebench.selection.variants import MAKERS, Variant, plain
+from tunebench.selection.variants import CHOOSING, MAKERS, Variant, plain
 from tunebench.tuner import MAX_STEPS, LogitEdit, TuningTask
+
+FEW = 2
+"""Trials whose outputs are kept for the interpolated variant."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class SearchOptions:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A tuned network and how it scored: ``output`` with ``shift`` added to the target logits."""
+    """A tuned network and how it scored: ``output`` with ``shift`` added to the target logits.
+
+    An edit is scaled already, and what is between networks is one: ``scale`` and ``share`` say how it was made.
+    """
 
     trial: int
     params: dict[str, Any]
@@ -70,27 +74,31 @@ class Candidate:
     score: Score
     scale: float | None = None
     shift: float = 0.0
+    share: float = 1.0
+    """How far from the original to what the tuner returned, see `tunebench.networks.between`."""
 
 
 class Selector:
     """Scores candidates on the selection split and keeps the best of each variant and demand.
 
     Counts along a ray come from sorted breakpoints; whatever is adopted has been scored on float32 logits too. With a
-    ``ladder`` it chooses for those demands instead of the options', and all variants share one choice.
+    ``ladder`` it chooses for those demands instead of the options', and all variants share one choice. With a
+    ``view`` it sees some samples of the split alone.
     """
 
-    def __init__(self, task: TuningTask, options: SearchOptions, ladder: tuple[Demand, ...] = ()) -> None:
+    def __init__(
+        self, task: TuningTask, options: SearchOptions, ladder: tuple[Demand, ...] = (), view: View | None = None
+    ) -> None:
         self.task, self.options = task, options
+        self.view = view or View(Outputs(task))
         self.demands = ladder or options.demands
-        self.samples = len(task.y_valid)
-        self.base = tradeoff.margins(task.logits_valid, task.y_valid, task.targets)
-        self.sizes: WeakKeyDictionary[nn.Module | LogitEdit, int] = WeakKeyDictionary()
-        self.model_params = count_params(task.model)
-        self.anatomy = anatomy_of(task)
-        self.columns = task.hidden_valid.t().contiguous()  # (H, M): a few units at a time are read
-        self.unchanged = Candidate(0, {}, LogitEdit.of_target(task), self.score(task.logits_valid))
+        self.samples = len(self.view.labels)
+        self.base = tradeoff.margins(self.view.original, self.view.labels, task.targets)
+        self.unchanged = Candidate(0, {}, LogitEdit.of_target(task), self.score(self.view.original))
         start: dict[Demand, Candidate] = dict.fromkeys(self.demands, self.unchanged)
-        self.chosen: dict[Variant, dict[Demand, Candidate]] = {v: start if ladder else dict(start) for v in MAKERS}
+        self.chosen: dict[Variant, dict[Demand, Candidate]] = {v: start if ladder else dict(start) for v in CHOOSING}
+        self.leading: list[tuple[int, Candidate]] = []
+        """The `FEW` trials that did best over all demands, and how well; see `remember`."""
         self.make(self.unchanged, self.base)
 
     @cached_property
@@ -106,27 +114,29 @@ class Selector:
         return tradeoff.allowance(self.budgets[-1], self.samples)
 
     def score(self, logits: Tensor) -> Score:
-        """Counts for logits (M, C)."""
-        return tradeoff.score(logits, self.base, self.task.y_valid)
+        """Counts for logits (R, C) of the view."""
+        return tradeoff.score(logits, self.base, self.view.labels)
 
     def add(self, trial: int, params: dict[str, Any], output: nn.Module | LogitEdit, scale: float | None) -> Score:
         """Consider a tuner's output as it is, and shifted; returns its score."""
-        draft = Candidate(trial, params, output, Score(0, 0, 0, 0), scale)
-        logits = logits_of(draft, self.task)
-        check_logits(logits, self.task)
-        candidate = replace(draft, score=self.score(logits))
-        self.make(candidate, tradeoff.margins(logits, self.task.y_valid, self.task.targets, self.base.was_right))
+        candidate = Candidate(trial, params, output, self.score(self.view.logits(output)), scale)
+        self.make(candidate, self.margins(output))
         return candidate.score
+
+    def margins(self, output: nn.Module | LogitEdit) -> tradeoff.Margins:
+        """How the samples stand under an output."""
+        logits = self.view.logits(output)
+        return tradeoff.margins(logits, self.view.labels, self.task.targets, self.base.was_right)
 
     def add_ray(self, trial: int, params: dict[str, Any], edit: LogitEdit) -> Score:
         """Consider the best scale of a scalable edit for each demand; returns the score at the chosen one."""
-        direction = ray_direction(edit, self.task, self.columns)
+        direction = self.view.direction(edit)
         steps = tradeoff.ray_steps(self.base, direction)
         found = self.chosen["plain"].get(self.options.demand, self.unchanged).score
         for interval, demands in self.best_intervals(steps).items():
             scale = steps.scale(interval)
             candidate = Candidate(trial, params, edit.scaled(scale), steps.score(interval), scale)
-            self.consider("plain", candidate)
+            self.consider("plain", candidate, demands)
             self.make(candidate, self.base.moved(scale * direction), solved=True)
             if self.options.demand in demands:
                 found = candidate.score
@@ -137,6 +147,11 @@ class Selector:
         for maker in MAKERS.values():
             if not (solved and maker is plain):
                 maker(self, candidate, here)
+
+    def remember(self, candidate: Candidate, found: Mapping[Demand, Score]) -> None:
+        """Keep a trial's output if it leads: by the sum of what its best shifts score, ``found``, at each demand."""
+        merit = sum(ranked(score, demand)[0] for demand, score in found.items())
+        self.leading = nlargest(FEW, [*self.leading, (merit, candidate)], key=itemgetter(0))
 
     def best_intervals(self, steps: tradeoff.Steps) -> dict[int, list[Demand]]:
         """The best interval of every demand that has one, with the demands that it serves."""
@@ -150,10 +165,14 @@ class Selector:
                     found.setdefault(highest, []).append(floor)
         return found
 
-    def consider(self, variant: Variant, candidate: Candidate) -> None:
-        """Offer a candidate whose counts are exact arithmetic, scored again on float32 logits if it would win."""
-        if any(self.better(candidate, demand, best) for demand, best in self.chosen[variant].items()):
-            self.offer(variant, replace(candidate, score=self.score(logits_of(candidate, self.task))))
+    def consider(self, variant: Variant, candidate: Candidate, demands: Iterable[Demand]) -> None:
+        """Offer a candidate whose counts are exact arithmetic, scored again on float32 logits if it would win.
+
+        ``demands`` are those that it is the best of its kind for: nowhere else can it win.
+        """
+        if any(self.better(candidate, demand, self.chosen[variant][demand]) for demand in demands):
+            logits = self.view.logits(candidate.output, candidate.shift)
+            self.offer(variant, replace(candidate, score=self.score(logits)))
 
     def offer(self, variant: Variant, candidate: Candidate) -> None:
         """Adopt ``candidate`` for every demand at which it is better."""
@@ -183,54 +202,9 @@ class Selector:
 
     def params(self, candidate: Candidate) -> int:
         """Non-zero parameters of the candidate's logical network; a shift is no new one."""
-        output = candidate.output
-        if output not in self.sizes:
-            self.sizes[output] = (
-                self.model_params + added_params(self.task.model, output, self.anatomy)
-                if isinstance(output, LogitEdit)
-                else count_params(output)
-            )
-        return self.sizes[output]
-
-
-def logits_of(candidate: Candidate, task: TuningTask) -> Tensor:
-    """A candidate's logits (M, C) on validation: a `LogitEdit` on cached activations, a module by a forward."""
-    if isinstance(candidate.output, LogitEdit):
-        logits = edited_logits(candidate.output, task.hidden_valid, task.logits_valid)
-    else:
-        logits = forward(candidate.output, task.x_valid)
-    return biased(logits, task.targets, candidate.shift)
+        return self.view.outputs.params(candidate.output)
 
 
 def ranked(score: Score, demand: Demand) -> tuple[int, int]:
     """What a choice maximises: TA before OA under a budget, OA before TA above a floor."""
     return (score.correct, score.hits) if isinstance(demand, Floor) else (score.hits, score.correct)
-
-
-def biased(logits: Tensor, targets: tuple[int, ...], shift: float) -> Tensor:
-    """``logits`` (N, C) with ``shift`` added to the target columns."""
-    if shift == 0.0:
-        return logits
-    out = logits.clone()
-    out[:, list(targets)] += shift
-    return out
-
-
-def ray_direction(edit: LogitEdit, task: TuningTask, columns: Tensor) -> tradeoff.Floats:
-    """What a scalable ``edit`` adds to the target's logit per unit of scale, (M,); ``columns`` is hidden_valid.T."""
-    touched = (edit.weight.ne(0).any(1) | edit.bias.ne(0)).nonzero()[:, 0].tolist()
-    if set(touched) - {task.target}:
-        raise InvalidOutput(f"a scalable tuner may edit the logit of class {task.target} only, not {touched}")
-    row = edit.weight[task.target].double()
-    units = row.nonzero()[:, 0]
-    return (row[units] @ columns[units].double() + edit.bias[task.target].double()).cpu().numpy()
-
-
-def check_logits(logits: Any, task: TuningTask) -> None:
-    """InvalidOutput unless ``logits`` is a finite (M, C) tensor."""
-    expected = tuple(task.logits_valid.shape)
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InvalidOutput(f"the tuned network's logits have shape {got}, expected {expected}")
-    if not bool(torch.isfinite(logits).all()):
-        raise InvalidOutput("the tuned network's logits are NaN or infinite")

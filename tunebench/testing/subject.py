@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from tunebench.grid.finishing import finished
 from tunebench.networks.activations import forward
+from tunebench.selection.outputs import check_logits
 from tunebench.selection.search import checked
-from tunebench.selection.selector import Candidate, check_logits
+from tunebench.selection.selector import Candidate
 from tunebench.selection.tradeoff import Score
 from tunebench.testing.observe import generator_states, task_state, tensors_of, torch_settings, undone, warning_settings
 from tunebench.testing.points import corners, middle
