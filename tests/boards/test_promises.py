@@ -1,10 +1,14 @@
 """Certificates on a board, from hand-made records, and a floor of TA through a whole run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from tunebench.boards.leaderboard import build
-from tunebench.boards.promises import certified_figures, churn, promises, shortage
+from tunebench.boards.overall import opening
+from tunebench.boards.promises import certified_figures, churn, kept, leading, promises, shortage
 from tunebench.results.predictions import pack
 from tunebench.results.store import Store
 
@@ -79,6 +83,48 @@ def test_the_best_promise_is_the_highest_certified_gain():
     nothing = [c | {"certified": 0.0, "violated": None} for c in curves]
     assert promises(nothing)[0]["tuner"] == "none"
     assert promises([c for c in curves if c["variant"] == "plain"]) == []
+
+
+def test_tuners_stand_by_what_they_promise():
+    """Highest certified gain first, whatever the plain ones are; who lacks a block takes no part."""
+    sure = {"certified": 1.0, "violated": 0.0}
+    curves = [
+        curve(name, variant, gain, **(sure if variant == "certified" else {}))
+        for name, plain, certified in (("a", 0.09, 0.01), ("b", 0.03, 0.02), ("c", 0.05, 0.04))
+        for variant, gain in (("plain", plain), ("certified", certified))
+    ]
+    assert [line["tuner"] for line in leading(curves)] == ["c", "b", "a"]
+    other = [c | {"target": "2"} for c in curves if c["tuner"] != "c"]
+    assert [line["tuner"] for line in leading([*curves, *other])] == ["b", "a"]
+
+
+@pytest.mark.parametrize(("refuted", "likely"), [(0, True), (3, True), (12, False)])
+def test_certificates_are_held_against_test(refuted, likely):
+    """Refuted certificates are compatible with an error of 10 % of all networks until they are clearly more."""
+    seeds, tuners = 4, 10
+    curves = []
+    for i in range(tuners):
+        share = min(max(refuted - seeds * i, 0), seeds) / seeds
+        more = {"certified": 1.0, "violated": share} if i < tuners - 1 else {"certified": 0.0, "violated": None}
+        curves += [curve(f"t{i}", "plain", 0.03), curve(f"t{i}", "certified", 0.02, **more)]
+    (line,) = kept(curves, seeds, 0.1)
+    assert (line["networks"], line["certified"], line["refuted"]) == (40, 36, refuted)
+    assert (line["p"] > 0.05) is likely
+    assert line["p"] == pytest.approx(stats.binom.sf(refuted - 1, 40, 0.1))
+    assert line["ta_gain"] / line["plain_gain"] == pytest.approx(2 / 3)
+    assert kept([c for c in curves if c["variant"] == "plain"], seeds, 0.1) == []
+
+
+def test_a_board_opens_with_what_can_be_promised(digits_run):
+    """Without any certificate there is neither a promise for half a point nor an empty table; with some there is."""
+    board = build(digits_run)
+    text = opening(board)
+    assert "## Are certificates kept?" in text
+    assert ("half a point" in text) == any(c["budget"] == 0.5 and c.get("certified") for c in board.curves)
+    sure = [c | ({"certified": 1.0, "violated": 0.0} if c["variant"] == "certified" else {}) for c in board.curves]
+    part = opening(replace(board, curves=sure)).split("## What you can promise for half a point")[1].split("\n## ")[0]
+    assert sum(line.startswith("| ") for line in part.splitlines()) == 1 + len(board.rows)
+    assert "90%" in part
 
 
 def test_a_run_with_a_floor(tunebench, tmp_path):

@@ -1,4 +1,4 @@
-"""Markdown tables over all blocks of a board: means, which tuner to pick, what can be promised, what is beaten."""
+"""Markdown tables over all blocks of a board: the one to read, means, which tuner to pick, what is beaten."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from tunebench.boards.comparison import RANKED, Row
 from tunebench.boards.contrasts import CONTROLS, SURE, tally
 from tunebench.boards.formats import align, escape_markdown, formatted, points
 from tunebench.boards.leaderboard import Leaderboard
-from tunebench.boards.promises import promises
+from tunebench.boards.promised import kept_section, promise_section, short_section
 from tunebench.glossary import column
 
-PROMISE = (
-    "OA falls by at most the budget, with {:.0%} confidence for each network: the tuner with the highest mean TA gain "
-    "of what is certified, the original where nothing is. Means over all blocks, on test; `over budget` counts "
-    "networks whose OA on test fell by more, `refuted` those with a certificate of which test shows it beyond doubt. "
-    "The last column is the same tuner's plain TA gain, of which nothing is promised."
-)
-
+PICK = "By the OA that can be spared: means over all blocks on test, in points."
 PLANNED = (
     "Every tuner against the untuned network and against logit-bias, in TA: mean difference in points, and in how many "
     "blocks the tuner is found to be ahead and behind (Holm over all of these contrasts of a block and variant, "
@@ -31,11 +25,12 @@ PLANNED = (
 
 def opening(board: Leaderboard) -> str:
     """All of them with their headings; empty where there are none."""
-    confidence = board.lock["suite"].get("confidence", 0.9)
     sections = (
+        ("What you can promise for half a point", *short_section(board)),
         ("Means over all blocks", "", summary_table(board)),
-        ("Which to pick", "Means over all blocks, points.", advice_table(board)),
-        ("What you can promise", PROMISE.format(confidence), promise_table(board)),
+        ("Which to pick", PICK, advice_table(board)),
+        ("What you can promise", *promise_section(board)),
+        ("Are certificates kept?", *kept_section(board)),
         ("Planned contrasts", PLANNED.format(SURE), contrast_table(board)),
     )
     return "".join(
@@ -81,35 +76,6 @@ def advice_table(board: Leaderboard) -> str:
     headers = ["OA budget", "pick", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in"]
     sides = ["right" if name in ("TA gain", "OA gain", "behind") else "left" for name in headers]
     return str(tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides))
-
-
-def promise_table(board: Leaderboard) -> str:
-    """What can be promised at which budget; empty for a board without certificates."""
-    found = promises(board.curves)
-    lines = [
-        [
-            f"{line['budget']:g}",
-            escape_markdown(line["tuner"]),
-            points(line["ta_gain"]),
-            points(line["oa_gain"]),
-            *(column(name).shown(line[name]) for name in ("certified", "over_budget", "violated")),
-            points(line["plain_gain"]),
-        ]
-        for line in found
-    ]
-    headers = [
-        "OA budget",
-        "tuner",
-        "certified TA gain",
-        "OA gain",
-        "certified in",
-        "over budget",
-        "refuted",
-        "TA gain",
-    ]
-    sides = ["right" if "gain" in name else "left" for name in headers]
-    table = tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=sides)
-    return str(table) if lines else ""
 
 
 def contrast_table(board: Leaderboard) -> str:

@@ -65,28 +65,72 @@ def promises(curves: Iterable[Row]) -> list[Row]:
     ``curves`` are the rows of `Leaderboard.curves`; only tuners that are complete in every block take part. Empty
     for a board without certificates. ``plain_gain`` is the same tuner's TA gain without one.
     """
-    found: dict[float, dict[str, dict[str, list[Row]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    by_budget: dict[float, list[Row]] = defaultdict(list)
+    for curve in curves:
+        by_budget[curve["budget"]].append(curve)
+    firsts = [leading(rows)[:1] for _, rows in sorted(by_budget.items())]
+    return [line for lines in firsts for line in lines]
+
+
+def leading(curves: Iterable[Row]) -> list[Row]:
+    """What every complete tuner promises at the one OA budget of ``curves``, highest mean certified TA gain first.
+
+    Figures are means over blocks; a tuner without any certificate is called ``none``, since it stays the original.
+    """
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     blocks = set()
     for curve in curves:
-        found[curve["budget"]][curve["tuner"]][curve["variant"]].append(curve)
+        found[curve["tuner"]][curve["variant"]].append(curve)
         blocks.add((curve["dataset"], curve["model"], curve["target"]))
+    complete = {name: v for name, v in found.items() if len(v["certified"]) == len(v["plain"]) == len(blocks)}
     lines = []
-    for budget, tuners in sorted(found.items()):
-        complete = {name: v["certified"] for name, v in tuners.items() if len(v["certified"]) == len(blocks)}
-        if not complete:
-            continue
-        best = min(complete, key=lambda name: (-average(complete[name], "ta_gain"), name))
-        rows = complete[best]
+    for name, variants in complete.items():
+        rows, plain = variants["certified"], variants["plain"]
         lines.append(
             {
-                "budget": budget,
-                "tuner": best if any(row["certified"] for row in rows) else "none",
+                "budget": rows[0]["budget"],
+                "tuner": name if any(row["certified"] for row in rows) else "none",
                 "ta_gain": average(rows, "ta_gain"),
                 "oa_gain": 0.0 - average(rows, "oa_loss"),  # no -0
                 "certified": average(rows, "certified"),
                 "over_budget": average(rows, "over_budget"),
                 "violated": average([row for row in rows if row["violated"] is not None], "violated"),
-                "plain_gain": average(tuners[best]["plain"], "ta_gain"),
+                "plain_gain": average(plain, "ta_gain"),
+            }
+        )
+    return sorted(lines, key=lambda line: (-line["ta_gain"], line["tuner"]))
+
+
+def kept(curves: Iterable[Row], seeds: int, error: float) -> list[Row]:
+    """For every OA budget what test says of all certificates: are they kept, and what do they cost?
+
+    ``networks`` is how many could be certified (tuners x blocks x ``seeds``), ``certified`` how many were, ``over`` of
+    how many OA on test fell by more than the budget, ``refuted`` of how many test shows it beyond doubt (`refuted`).
+    False certificates may come for a share of ``error`` of all networks: ``p`` is the chance of so many refuted ones if
+    they did, as if networks were independent. ``ta_gain`` and ``plain_gain`` are means over all networks.
+    """
+    from scipy.special import bdtrc
+
+    by_budget: dict[float, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for curve in curves:
+        by_budget[curve["budget"]][curve["variant"]].append(curve)
+    lines = []
+    for budget, variants in sorted(by_budget.items()):
+        if not (rows := variants["certified"]):
+            continue
+        promised = [round(row["certified"] * seeds) for row in rows]
+        refuted_here = [round((row["violated"] or 0.0) * n) for row, n in zip(rows, promised, strict=True)]
+        networks, hits = len(rows) * seeds, sum(refuted_here)
+        lines.append(
+            {
+                "budget": budget,
+                "networks": networks,
+                "certified": sum(promised),
+                "over": sum(round(row["over_budget"] * seeds) for row in rows),
+                "refuted": hits,
+                "p": float(bdtrc(hits - 1, networks, error)) if hits else 1.0,
+                "ta_gain": average(rows, "ta_gain"),
+                "plain_gain": average(variants["plain"], "ta_gain"),
             }
         )
     return lines
