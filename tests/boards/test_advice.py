@@ -31,6 +31,14 @@ def test_the_leader_is_the_best_mean_over_blocks():
     assert (advice["ahead"], advice["blocks"]) == (1, 2)
 
 
+def test_equal_variants_are_named_by_the_fewest_extras():
+    """Interpolated contains shifted: where it finds no more, the pick is shifted, and the second another tuner."""
+    curves = [curve("a", "1", 0.05, variant) for variant in ("shifted", "interpolated")] + [curve("a", "1", 0.01)]
+    curves += [curve("b", "1", 0.02), curve("b", "1", 0.03, "shifted"), curve("b", "1", 0.04, "interpolated")]
+    (advice,) = advise(curves)
+    assert (advice["first"], advice["second"]) == ("a, shifted", "b, interpolated")
+
+
 def test_what_is_missing_in_a_block_does_not_take_part():
     """A tuner without a complete row in every block is never advised, however good it was elsewhere."""
     curves = [curve("a", "1", 0.01), curve("a", "2", 0.01), curve("b", "1", 0.0), curve("b", "2", 0.0)]

@@ -54,7 +54,7 @@ def advise(curves: Iterable[Row]) -> list[Row]:
 
 AVERAGED = (
     "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "over_budget_shifted", "rank",
-    "rank_shifted", "tune_seconds", "latency_ratio",
+    "rank_shifted", "tune_seconds", "latency_ratio", "ta_gain_interpolated", "oa_gain_interpolated",
 )  # fmt: skip
 """Columns of a leaderboard whose means over blocks `summarise` gives."""
 

@@ -22,6 +22,9 @@ PLANNED = (
     "exploratory: there are so many pairs of tuners that most true differences between two of them stay unproven."
 )
 
+INTERPOLATED = ("ta_gain_interpolated", "oa_gain_interpolated")
+"""Columns that boards of the first protocol lack."""
+
 
 def opening(board: Leaderboard) -> str:
     """All of them with their headings; empty where there are none."""
@@ -40,9 +43,10 @@ def opening(board: Leaderboard) -> str:
 
 def summary_table(board: Leaderboard) -> str:
     """Means over all blocks, one line per tuner that is ranked in each of them; empty if there is none."""
-    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", "rank",
-               "rank_shifted", "tune_seconds"]  # fmt: skip
     rows = summarise(board.rows)
+    later = [name for name in INTERPOLATED if any(row[name] is not None for row in rows)]
+    columns = ["tuner", "ta_gain", "oa_gain", "over_budget", "area", "ta_gain_shifted", "oa_gain_shifted", *later,
+               "rank", "rank_shifted", "tune_seconds"]  # fmt: skip
     if not rows:
         return ""
     ranks = {"rank": "mean rank", "rank_shifted": "shifted rank"}

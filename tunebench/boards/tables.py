@@ -17,7 +17,7 @@ import tabulate
 from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.formats import align, escape_markdown, formatted
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
-from tunebench.boards.overall import opening
+from tunebench.boards.overall import INTERPOLATED, opening
 from tunebench.glossary import column, legend
 from tunebench.naming import one_line
 from tunebench.results.store import write_text
@@ -137,8 +137,8 @@ def as_markdown(board: Leaderboard) -> str:
     def framed(name: str, table: str) -> str:
         return f"## {escape_markdown(name)}\n\n{table}\n"
 
-    promised = any(row["certified"] is not None for row in board.rows)
-    columns = LONG + PROMISED * promised
+    extras = (extra for extra in (INTERPOLATED, PROMISED) if any(row[extra[0]] is not None for row in board.rows))
+    columns = (*LONG, *itertools.chain(*extras))
     body = sections(board, columns, "github", framed, escape_markdown)
     notes = "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
     words = "\n".join(f"- {line}" for line in explained(columns))

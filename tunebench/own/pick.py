@@ -151,7 +151,7 @@ def percent(share: float) -> str:
 
 def named(line: Line) -> str:
     """A tuner with its variant, in words."""
-    return line.tuner if line.variant in ("plain", "certified") else f"{line.tuner} with a bias on top"
+    return line.tuner + {"shifted": " with a bias on top", "interpolated": " interpolated"}.get(line.variant, "")
 
 
 def hardest(comparison: Comparison, most: int = 5) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ def check_agreement(record: Record) -> None:
                 check_counts(record["original"]["valid"], point["valid"], split["valid"], name)
                 if variant != "certified" and not budget.startswith("recall"):
                     check_budget(record["original"]["valid"], point["valid"], (float(budget), split["valid"]), name)
+    for budget, point in record["points"].get("interpolated", {}).items():
+        if not budget.startswith("recall"):
+            check_nested(record["points"]["shifted"][budget], point, f"points.interpolated.{budget}")
 
 
 def check_choice(record: Record, point: Record, name: str) -> None:
@@ -61,6 +64,12 @@ def check_plain(history: list[Record], point: Record, name: str) -> None:
     if point["trial"] and history and point["scale"] is None:
         score = [point["valid"][count] for count in ("hits", "correct", "lost", "gained")]
         require(score == history[point["trial"] - 1]["score"], f"{name}.valid is not the score of its trial")
+
+
+def check_nested(shifted: Record, point: Record, name: str) -> None:
+    """An interpolated choice is none that shifted beats: all that shifted chose was a candidate."""
+    mine, other = ((found["valid"]["hits"], found["valid"]["correct"]) for found in (point, shifted))
+    require(mine >= other, f"{name}.valid is worse than shifted")
 
 
 def check_counts(original: list[int], found: Record, samples: int, name: str) -> None:
