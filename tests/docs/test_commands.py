@@ -68,7 +68,7 @@ def test_the_notebook_works(after_a_run):
     hit = (share["tuned"] == share["label"]).mean()
     assert hit == pytest.approx(run.rows.set_index("tuner")["ta"]["smvt-sj"])
     assert len(names["wrong"]) == (run.predictions()["tuned"] != run.predictions()["label"]).sum()
-    assert set(run.curves["variant"]) == {"plain", "shifted", "certified"}
+    assert set(run.curves["variant"]) == {"plain", "shifted", "interpolated", "certified"}
     assert (len(run.contrasts), len(run.pairs)) == (14, 20)
 
 
