@@ -32,6 +32,8 @@ NO_AUXILIARY: dict[str, dict[str, Any]] = {
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
 """Their second outputs are not logits of the same samples; and both ask to be told how to initialise."""
+SMALL = 48
+"""The longest side in pixels of images that go through a first convolution of stride 1; larger ones cost too much."""
 LARGER = (32, 64, 96, 128, 224)
 """Sides to which images are enlarged for a network that takes no smaller ones."""
 
@@ -143,13 +145,15 @@ def from_torchvision(name: str) -> ModelSpec:
 def fitted(name: str, shape: Shape, classes: int) -> nn.Module:
     """A torchvision classifier for images ``shape``.
 
-    Smaller images than it was made for go through a stem of stride 1 where it has one that can; those that are still
-    too small, or of a size that it does not take, are enlarged. What it takes is tried on the meta device.
+    Small images go through a stem of stride 1 where it has one that can, larger ones where nothing else will do; those
+    that are still too small, or of a size that it does not take, are enlarged. What it takes is tried on the meta
+    device.
     """
     if len(shape) != 3:
         raise UsageError(f"torchvision:{name} needs images (channels, height, width), not inputs of shape {shape}")
     side = max(shape[1:])
-    attempts = [(shape[1:], True), (shape[1:], False)] if side < LARGER[-1] else [(shape[1:], False)]
+    stems = (side <= SMALL, side > SMALL) if side < LARGER[-1] else (False,)
+    attempts = [(shape[1:], fine) for fine in stems]
     attempts += [((size, size), False) for size in LARGER if size > side] + [((LARGER[-1],) * 2, False)]
     for size, fine in attempts:
         build = functools.partial(raw, name, shape[0], size, classes, fine)
