@@ -56,7 +56,9 @@ def test_four_seeds_against_a_dataloader(benchmark, tmp_path):
     for dataset in made.datasets.values():
         materialise(dataset)
     origin = preparation.origin_of(made, made.models["model1"], options)
-    todo = deque((replace(key, recipe=replace(key.recipe, steps=STEPS)), origin, None) for key in made.originals())
+    todo = deque(
+        (replace(key, recipe=replace(key.recipe, steps=STEPS)), origin, None, "cpu") for key in made.originals()
+    )
     engine = LocalEngine(2)
     engine.submit(len, (), None).result()  # the server has started
     start = time.perf_counter()

@@ -1,5 +1,7 @@
 """Suite files and flags: what is accepted, what is refused, and how the two combine."""
 
+from pathlib import Path
+
 import pytest
 
 from tunebench import UsageError
@@ -81,3 +83,9 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_durations(text, seconds):
     """Seconds, minutes and hours as people write them."""
     assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "leaderboards").glob("*/suite.toml")), ids=str)
+def test_committed_suites_are_sound(path):
+    """Every suite of a published board is read without a flag, and is called like its folder."""
+    assert load_suite(path, {}).name == path.parent.name

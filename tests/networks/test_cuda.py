@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
 from tunebench_synapse import StreamingEvaluator
 
+from tunebench.datasets import Place, open_dataset
+from tunebench.networks.models import find_model
+from tunebench.networks.originals import ensure_original, load_original, materialise, original_key
+from tunebench.networks.recipes import find_recipe
 from tunebench.plugins import load_registry
 from tunebench.selection.search import search
 from tunebench.selection.selector import SearchOptions
 from tunebench.testing import small_task
 
+LIGHT = find_recipe("light", None, "digits", 1198)
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that this torch can use")
 
 
@@ -45,8 +51,27 @@ def test_a_search_agrees(name):
 
 def test_a_run(tunebench, tmp_path):
     """`--device cuda` runs a grid to its leaderboard."""
-    flags = ("-m", "mlp:8", "-t", "original", "-t", "smvt-sj", "--seeds", "1", "--trials", "3", "-q", "-o", tmp_path)
+    flags = (
+        "-m", "mlp:8", "-m", "lenet", "-t", "original", "-t", "smvt-sj", "--seeds", "1", "--trials", "3", "-q",
+        "-o", tmp_path,
+    )  # fmt: skip
     done = tunebench("run", "-d", "digits", "--device", "cuda", *flags)
     assert done.code == 0, done.err
     with (tmp_path / "leaderboard.csv").open() as rows:
         assert {row["status"] for row in csv.DictReader(rows)} == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["model1", "lenet", "shufflenet_v2_x0_5"])
+def test_originals_are_trained_there(name, tmp_path, monkeypatch):
+    """On the GPU the recipe of a network leads to one as good as on the CPU, and its tables come home."""
+    digits, spec = open_dataset("digits", Place(None)), find_model(name)
+    key, found = original_key(digits, spec, replace(LIGHT, steps=150), "holdout", 0), []
+    for device in ("cpu", "cuda"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / device))
+        materialise(digits)
+        record = ensure_original(key, spec, device=device)
+        model, tables = load_original(key, spec)
+        assert {t.device.type for t in (*model.state_dict().values(), *tables.values())} == {"cpu"}
+        found.append(sum(record["valid_hits"]) / sum(record["valid_totals"]))
+    assert min(found) > 0.8
+    assert abs(found[0] - found[1]) < 0.1

@@ -100,7 +100,7 @@ def train_originals(
         observer.stage("originals", len(missing))
     lines = [1 + i % engine.workers if observer.interactive else None for i in range(len(missing))]
     origins = {name: origin_of(plan, spec, options) for name, spec in plan.models.items()}
-    work = [(key, origins[key.model], line) for key, line in zip(missing, lines, strict=True)]
+    work = [(key, origins[key.model], line, options.device) for key, line in zip(missing, lines, strict=True)]
     for (key, *_), reason, failure in attempted(engine, train_one, work, None):
         why = failure or reason
         if why is not None:
@@ -110,17 +110,17 @@ def train_originals(
     return {key: originals.original_record(key) for key in keys if key not in plan.failures}
 
 
-def train_one(work: tuple[OriginalKey, Origin, int | None]) -> str | None:
-    """Worker's side of `train_originals`; the last item is the terminal line of its progress bar.
+def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> str | None:
+    """Worker's side of `train_originals`; the last items are the terminal line of its progress bar and the device.
 
     Returns why the original cannot be trained, or None.
     """
-    key, origin, line = work
+    key, origin, line, device = work
     torch.set_num_threads(1)
     if line is None:
         isolation.silence()
     try:
-        originals.ensure_original(key, origin.spec(), line=line)
+        originals.ensure_original(key, origin.spec(), line=line, device=device)
     except StoreError:  # of this machine, not of the network
         raise
     except BaseException as exc:

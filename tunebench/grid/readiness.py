@@ -41,7 +41,7 @@ def make_ready(job: Job) -> None:
                 where = platform.node()
                 raise DataError(f"{key.dataset} on {where} is not the data set of the run; copy the same files")
             materialise(dataset)
-        ensure_original(key, model_of(registry, job))
+        ensure_original(key, model_of(registry, job), device=job.device)
 
 
 def make_ready_elsewhere(job: Job) -> None:

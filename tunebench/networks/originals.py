@@ -129,13 +129,16 @@ def discard(folder: Path, fault: Callable[[], str | None]) -> None:
                 shutil.rmtree(folder)
 
 
-def ensure_original(key: OriginalKey, spec: ModelSpec, *, line: int | None = None) -> dict[str, Any]:
+def ensure_original(
+    key: OriginalKey, spec: ModelSpec, *, line: int | None = None, device: str = "cpu"
+) -> dict[str, Any]:
     """Train the original of ``key`` unless it is cached, whole; returns its record (see `train_original`).
 
     ``line`` is the terminal line, counted from the current one, for a progress bar over the steps; None for no bar.
+    ``device`` is where it is trained: no part of the key, as no machine is.
     """
     discard(key.folder, lambda: fault_of(key))
-    cached_folder(key.folder, lambda scratch: train_original(key, spec, scratch, line))
+    cached_folder(key.folder, lambda scratch: train_original(key, spec, scratch, line, torch.device(device)))
     return original_record(key)
 
 
@@ -148,7 +151,7 @@ def original_record(key: OriginalKey) -> dict[str, Any]:
     return record
 
 
-def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | None) -> None:
+def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | None, device: torch.device) -> None:
     """Train one original and write ``model.safetensors``, ``activations.safetensors`` and ``original.json``.
 
     The record holds the validation counts per class: ``valid_hits`` and ``valid_totals``, each a list of C integers.
@@ -164,18 +167,18 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("initialisation", key.seed))
-        model = built(spec, tuple(data.x.shape[1:]), classes)
-    x_train, y_train = data.x[train_rows], data.y[train_rows]
+        model = built(spec, tuple(data.x.shape[1:]), classes).to(device)
+    x_train, y_train = data.x[train_rows].to(device), data.y[train_rows].to(device)
     label = f"{key.dataset} {key.model} seed {key.seed}"
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed_of("noise", key.seed))  # of dropout and the like
 
         def watched(batches: Iterable[Any], total: int, part: str) -> Iterable[Any]:
             return bar(batches, total, label + part, line)
 
         steps = run_recipe(model, x_train, y_train, key.recipe, key.seed, watched)
-    train, valid = (activations(model, x, max_hidden=key.max_hidden) for x in (x_train, x_valid))
-    right = valid.logits.argmax(1) == y_valid
+    train, valid = (activations(model, x.to(device), max_hidden=key.max_hidden) for x in (x_train, x_valid))
+    right = valid.logits.argmax(1).cpu() == y_valid
     record = {
         "steps": steps,
         "train_accuracy": float((train.logits.argmax(1) == y_train).double().mean()),
@@ -195,7 +198,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         "logits_valid": valid.logits,
         "layer_of": train.layer_of,
     }
-    save_file({name: t.contiguous() for name, t in tensors.items()}, folder / "activations.safetensors")
+    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, folder / "activations.safetensors")
     (folder / "original.json").write_text(json.dumps(record, indent=1))
 
 

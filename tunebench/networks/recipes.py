@@ -96,7 +96,7 @@ def run_recipe(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, seed: int
         train(model, watched(batches, recipe.steps, ""), CrossEntropy(), optimiser)
         return recipe.steps
     assert recipe.patience is not None
-    fit, stop = (torch.from_numpy(r) for r in stratified(y.numpy(), len(y) // 10, seed_of("stopping", seed)))
+    fit, stop = (torch.from_numpy(r) for r in stratified(y.cpu().numpy(), len(y) // 10, seed_of("stopping", seed)))
     x_fit, y_fit, x_stop, y_stop = x[fit], y[fit], x[stop], y[stop]
     per_epoch = -(-len(y_fit) // recipe.batch_size)
     best, best_state, waited, epoch = -1, copy.deepcopy(model.state_dict()), 0, 0
