@@ -20,9 +20,9 @@ from tunebench.paper import experiments
 from tunebench.paper.analysis import Prober
 from tunebench.paper.compare import Line, Table, difference, show_ours, spread
 from tunebench.paper.experiments import Part
-from tunebench.paper.published import published
-from tunebench.paper.render import Report, readme
-from tunebench.paper.tables import all_tables, table8, table11
+from tunebench.paper.published import dataset_names, published
+from tunebench.paper.render import Report, all_tables, readme
+from tunebench.paper.tables import table8, table11
 from tunebench.results.metrics import dot_rv
 from tunebench.tuner import LogitEdit
 
@@ -73,9 +73,9 @@ def test_published_figures_agree_with_each_other():
 def test_every_published_table_has_a_table():
     """All tables on record are shown, with a figure in every published cell."""
     tables = all_tables({}, {})
-    for number in ("4", "5", "8", "9", "10", "11", "12"):
+    for number in ("3", "4", "5", "6", "8", "9", "10", "11", "12"):
         assert any(table.name.startswith(f"Table {number}") for table in tables)
-    assert sum(table.name.startswith("Table 4") for table in tables) == 4
+    assert sum(table.name.startswith("Table 4") for table in tables) == 5
     assert sum(line.published is not None for table in tables for line in table.lines) > 120
 
 
@@ -123,14 +123,14 @@ def test_one_seed_has_no_interval():
 def test_readme_shows_what_ran_and_what_did_not():
     """Published, test-selected and held-out values side by side; missing data sets and tables are named."""
     sweeps = {"figure3": {}, "figure4": {}, "figure5": None, "ranking": {}}
-    absent = dict.fromkeys(("fashion-mnist", "svhn", "emnist-balanced"), "not on this machine")
+    absent = dict.fromkeys(dataset_names()[1:], "not on this machine")
     page = readme(Report(mnist_runs(), sweeps, absent, {}, {"torch": "x"}, 15))
     assert "| SMVT-SJ, TA %" in page
     row = next(line for line in page.splitlines() if line.startswith("| MNIST, SMVT-SJ, TA gain"))
     assert [cell.strip().split(" ")[0] for cell in row.split("|")[2:5]] == ["+1.68", "+2.10", "+2.10"]
     assert "protocol: paper (selected on test)" in page
     assert "SVHN: not run here (not on this machine)." in page
-    assert "Table 6 is not in our record" in page
+    assert "EMNIST, 47 classes, reduced: not run here" in page
     assert "9.911e-03, is an erratum" in page
     assert "nan" not in page.lower().replace("nanjing", "")
 
@@ -184,7 +184,8 @@ def test_small_run_from_data_to_readme(small_mnist, tmp_path, tunebench, monkeyp
     results = json.loads((tmp_path / "results.json").read_text())
     place = "mnist/model1/5/smvt-sj"
     assert [run["seed"] for run in results["runs"][f"paper/{place}"]] == [0, 1]
-    assert {run["scale"] for run in results["runs"][f"fixed/{place}"]} == {4.0}
+    for column in ("fixed", "literal"):
+        assert {run["scale"] for run in results["runs"][f"{column}/{place}"]} == {4.0}
     cells = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json") if "cells" in path.parts}
     assert len(cells) == 8
     again = tunebench(*command)

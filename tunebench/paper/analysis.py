@@ -27,7 +27,8 @@ from tunebench.networks.models import ModelSpec
 from tunebench.networks.originals import OriginalKey, load_original, load_split
 from tunebench.networks.training import minibatches, sgd
 from tunebench.paper.experiments import Place4, Request, Run, Runs, accuracies, parts_of
-from tunebench.paper.published import published
+from tunebench.paper.literal import RANKS, literal_synapses
+from tunebench.paper.published import of_dataset
 from tunebench.results.metrics import operating_point
 from tunebench.results.store import Damaged, read_json, write_json
 from tunebench.selection.tradeoff import margins, ray_steps
@@ -79,7 +80,7 @@ class Prober:
 
 
 def analyse(request: Request, datasets: Sequence[str], observer: Observer) -> tuple[Runs, Sweep]:
-    """Runs of the column ``fixed``, and the data of figures 3, 4 and 5."""
+    """Runs of the columns that search nothing, and the data of tables 3 and 6 and of figures 3, 4 and 5."""
     torch.set_num_threads(1)
     runs: Runs = {}
     sweeps: Sweep = {"figure3": {}, "figure4": {}, "figure5": None, "ranking": {}}
@@ -94,14 +95,17 @@ def analyse(request: Request, datasets: Sequence[str], observer: Observer) -> tu
         for key in plan.originals():
             spec = plan.models[key.model]
             for tuner in ("smvt-sj", "sj"):
-                chosen = published()["chosen"][part.dataset][tuner]
+                chosen = of_dataset("chosen", part.dataset)[tuner]
                 task = load_task(key, spec, (target,), tuner, torch.device("cpu"))
                 prober = Prober(task, load_test(key, (target,), torch.device("cpu")))
                 found = probe(prober, plan.registry.tuner(tuner), chosen)
                 if protocol == "paper":
                     place: Place4 = (part.dataset, part.model, part.targets[0], tuner)
-                    runs.setdefault(("fixed", place), []).append({"seed": key.seed, **found["fixed"]})
-                    sweeps["ranking"].setdefault(f"{part.dataset}/{tuner}", []).append(found["ranking"])
+                    letter = to_the_letter(prober, RANKS[tuner], chosen)
+                    for column, one in (("fixed", found), ("literal", letter)):
+                        runs.setdefault((column, place), []).append({"seed": key.seed, **one["fixed"]})
+                    ranking = found["ranking"] | {"literal": letter["ranking"]}
+                    sweeps["ranking"].setdefault(f"{part.dataset}/{tuner}", []).append(ranking)
                 if tuner == "smvt-sj":
                     sweeps["figure3"].setdefault(part.dataset, {}).setdefault(protocol, []).append(found["by_n"])
                     if part.dataset == FIGURE4:
@@ -131,6 +135,14 @@ def probe(prober: Prober, tuner: Tuner, chosen: dict[str, Any]) -> Sweep:
         "by_scale": {"ta": ta, "oa": oa},
         "ranking": {"active": active, "counts": prepared.count[:4].tolist()},
     }
+
+
+def to_the_letter(prober: Prober, k: int, chosen: dict[str, Any]) -> Sweep:
+    """What `probe` finds of the paper's n and scale and of the ranking, by the letter of the paper."""
+    synapses = literal_synapses(prober.task, k)
+    params = {"n": min(chosen["n"], len(synapses.neurons))}
+    run = prober.run(synapses.edit(prober.task, chosen["n"]), params, chosen["scale"])
+    return {"fixed": run, "ranking": synapses.ranking()}
 
 
 def traced(request: Request, key: OriginalKey, spec: ModelSpec, observer: Observer) -> Sweep:

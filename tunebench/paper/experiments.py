@@ -30,7 +30,7 @@ Run = dict[str, Any]
 Place4 = tuple[str, str, str, str]
 """Data set, model, target, tuner."""
 Runs = dict[tuple[str, Place4], list[Run]]
-"""Runs by column (``paper``, ``fixed``, ``holdout``) and place, ordered by seed."""
+"""Runs by column (those of `tunebench.paper.compare.COLUMNS`) and place, ordered by seed."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Part:
     targets: tuple[str, ...]
     tuners: tuple[str, ...]
     seeds: int
+    recipe: str = "paper"
 
     def suite(self, protocol: str, seeds: int | None, trials: int) -> Suite:
         """The suite that runs this part."""
@@ -55,7 +56,7 @@ class Part:
             trials=trials,
             budget=BUDGET,
             protocol=protocol,
-            recipe="paper",
+            recipe=self.recipe,
             timeout="30m",
         )
 
@@ -73,6 +74,7 @@ PARTS = (
     Part("fashion-mnist", "model1", ("6",), PAIR, 3),
     Part("svhn", "model1", ("8",), PAIR, 3),
     Part("emnist-balanced", "model1", ("41",), PAIR, 3),
+    Part("npz:emnist47-reduced.npz", "model1", ("41",), PAIR, 3, "converged"),
 )
 """What the published tables need; the first part of a data set is its main comparison."""
 

@@ -12,7 +12,7 @@ from tunebench.errors import UsageError
 from tunebench.paper.analysis import SCALES
 from tunebench.paper.compare import COLUMNS
 from tunebench.paper.experiments import Runs
-from tunebench.paper.published import published
+from tunebench.paper.published import info_of, of_dataset, published
 from tunebench.paper.tables import by_seed
 
 PROTOCOLS = ("paper", "holdout")
@@ -73,12 +73,12 @@ def figure3(by_dataset: Mapping[str, Mapping[str, Any]]) -> Any:
         return None
     figure, axes = canvas(len(by_dataset), 2, (9, 3.2 * len(by_dataset)))
     for row, (name, by_protocol) in zip(axes, by_dataset.items(), strict=True):
-        info, chosen = published()["datasets"][name], published()["chosen"][name]["smvt-sj"]
+        info, chosen = info_of(name), of_dataset("chosen", name)["smvt-sj"]
         for axis, metric in zip(row, ("ta", "oa"), strict=True):
             for protocol in PROTOCOLS:
                 values = [one[metric] for one in by_protocol[protocol]]
                 curves(axis, range(1, 1 + max(map(len, values))), values, protocol)
-            mark(axis, chosen["n"], published()["table4"][name]["smvt-sj"][metric])
+            mark(axis, chosen["n"], of_dataset("table4", name)["smvt-sj"][metric])
             axis.set(xlabel="n, number of synapses", ylabel=f"{metric.upper()} on test, %")
             axis.set_title(f"{info['title']}, class {info['target']}, scale {chosen['scale']:g}", fontsize=10)
     axes[0, 0].legend(fontsize=8)

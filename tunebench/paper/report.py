@@ -55,7 +55,8 @@ def results(report: Report) -> str:
     """Everything behind the README as JSON."""
     content = {
         "schema": SCHEMA,
-        "protocols": {"paper": "selected on test", "fixed": "the paper's n and scale", "holdout": "held out"},
+        "protocols": {"paper": "selected on test", "fixed": "the paper's n and scale"}
+        | {"literal": "the same, literal epsilons", "holdout": "held out"},
         "runs": by_name(report.runs),
         "sweeps": report.sweeps,
         "absent": report.absent,

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from tunebench.boards.statistics import paired_t, signed_rank
-from tunebench.paper.compare import COLUMNS, Line, Table
+from tunebench.paper.compare import COLUMNS, UNSEARCHED, Line, Table
 from tunebench.paper.experiments import Place4, Run, Runs
-from tunebench.paper.published import published
+from tunebench.paper.published import info_of, of_dataset, published
 
 SYNAPSE_FLOPS = 64
 """What the paper charges for one synapse."""
@@ -38,9 +38,9 @@ SEARCHED = "n and scale are searched here, and decide how many synapses there ar
 
 
 def by_seed(runs: Runs, column: str, place: Place4) -> dict[int, Run]:
-    """The runs of one place; an unchanged original needs no ``fixed`` runs of its own."""
-    if column == "fixed" and place[3] == "original":
-        column = "paper" if any(key[0] == "fixed" and key[1][:3] == place[:3] for key in runs) else column
+    """The runs of one place; an unchanged original needs no runs of its own in `UNSEARCHED`."""
+    if column in UNSEARCHED and place[3] == "original":
+        column = "paper" if any(key[0] == column and key[1][:3] == place[:3] for key in runs) else column
     return {run["seed"]: run for run in runs.get((column, place), ())}
 
 
@@ -98,7 +98,7 @@ def paired(runs: Runs, block: tuple[str, str, str], a: str, b: str, metric: str)
 
 def table4(runs: Runs, dataset: str) -> Table:
     """SMVT-SJ, SJ and the original on one data set."""
-    figures, info = published()["table4"][dataset], published()["datasets"][dataset]
+    figures, info = of_dataset("table4", dataset), info_of(dataset)
     block = (dataset, "model1", str(info["target"]))
     rows = [row for tuner in figures for row in lines(runs, block, tuner, figures[tuner], figures["original"])]
     gap = (figures["smvt-sj"]["ta"] - figures["sj"]["ta"]) / 100
@@ -107,28 +107,14 @@ def table4(runs: Runs, dataset: str) -> Table:
         f"The printed gap between SMVT-SJ and SJ is {round(gap * info['images'])} of {info['images']} test images, "
         "in one run; it cannot be tested as published, because the counts of discordant images are missing."
     ]
+    if "note" in info:
+        notes.append(info["note"])
     if dataset == "fashion-mnist":
         notes.append(
             f"The printed DOT-RV of SJ, {figures['sj']['dot_rv']:.3e}, is an erratum: no reading of its "
             "definition gives it."
         )
     return Table(f"Table 4, {info['title']}", f"class {info['target']}, model 1", rows, notes)
-
-
-def chosen(runs: Runs, ranking: Mapping[str, Sequence[Any]], dataset: str) -> Table:
-    """The paper's n and scale beside those that our search picks, and how many neurons are active."""
-    info = published()["datasets"][dataset]
-    rows = []
-    for tuner, figures in published()["chosen"][dataset].items():
-        place = (dataset, "model1", str(info["target"]), tuner)
-        found = ranking.get(f"{dataset}/{tuner}", ())
-        rows += [line(runs, place, metric, figures[metric], SEARCHED) for metric in ("n", "scale")]
-        active = [float(one["active"]) for one in found]
-        rows.append(Line(f"{TITLES[tuner]}, active neurons", "count", figures["active"], {"paper": active}))
-        for rank, count in enumerate(figures["counts"]):
-            ours = [float(one["counts"][rank]) for one in found if len(one["counts"]) > rank]
-            rows.append(Line(f"{TITLES[tuner]}, count of rank {rank + 1}", "count", count, {"paper": ours}))
-    return Table(f"Chosen n and scale, {info['title']}", f"class {info['target']}, model 1", rows)
 
 
 def table5(runs: Runs) -> Table:
@@ -271,13 +257,3 @@ def figure6(runs: Runs) -> Table:
         "operator; what the paper timed is not on record.",
     )
     return Table("Figure 6", "MNIST, class 5: single-sample CPU latency", rows, notes)
-
-
-def all_tables(runs: Runs, ranking: Mapping[str, Sequence[Any]]) -> list[Table]:
-    """Every published table, in the paper's order."""
-    names = tuple(published()["datasets"])
-    return [
-        *(table4(runs, name) for name in names),
-        *(chosen(runs, ranking, name) for name in names),
-        *(make(runs) for make in (table5, table8, table9, table10, table11, table12, figure6)),
-    ]
