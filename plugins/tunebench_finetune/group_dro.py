@@ -44,7 +44,8 @@ class GroupRobust:
 
     def _weights(self, losses: Tensor, labels: Tensor) -> Tensor:
         """Weights of a batch's samples (B,), after the step that its ``losses`` (B,) make."""
-        counts = torch.bincount(labels, minlength=len(self.log_q)).clamp_(min=1).to(losses.dtype)
-        totals = torch.zeros_like(counts).index_add_(0, labels, losses)
-        self.log_q = torch.log_softmax(self.log_q + self.eta * totals / counts, 0)
+        members = F.one_hot(labels, len(self.log_q)).to(losses.dtype)
+        counts = members.sum(0).clamp_(min=1)
+        means = losses @ members / counts  # a product adds in the same order every time, on any device
+        self.log_q = torch.log_softmax(self.log_q + self.eta * means, 0)
         return (self.log_q.exp() / counts)[labels]
