@@ -90,12 +90,12 @@ class LogitEdit:
 
     @classmethod
     def of_target(cls, task: TuningTask, weight: Tensor | None = None, bias: float = 0.0) -> LogitEdit:
-        """Edit the target's logit alone: ``weight`` is (H,), zeros by default; ``bias`` in logits."""
+        """Edit the targets' logits alone, all alike: ``weight`` is (H,), zeros by default; ``bias`` in logits."""
         rows = task.hidden_train.new_zeros((task.classes, task.hidden_train.shape[1]))
         biases = task.hidden_train.new_zeros(task.classes)
         if weight is not None:
-            rows[task.target] = weight
-        biases[task.target] = bias
+            rows[list(task.targets)] = weight
+        biases[list(task.targets)] = bias
         return cls(rows, biases)
 
     def scaled(self, scale: float) -> LogitEdit:
@@ -116,7 +116,7 @@ class Tuner:
     """Whether every multiple >= 0 of the returned `LogitEdit` is a candidate too.
 
     The host then solves the best multiple for each OA budget exactly on validation (under ``--protocol paper`` it
-    searches it as one more hyperparameter). Such an edit may change the target's logit only.
+    searches it as one more hyperparameter).
     """
 
     honours: frozenset[str] = frozenset()

@@ -132,7 +132,7 @@ def test_list_as_text_and_json(tunebench, here):
     done = tunebench("list", "--json", "--plugin", "nudge.py")
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert sorted(found) == ["datasets", "models", "plugins", "tuners"]
+    assert sorted(found) == ["datasets", "honours", "models", "plugins", "tuners"]
     assert found["tuners"]["nudge"] == "Adds one logit."
     assert list(found["tuners"]) == sorted(found["tuners"])
     assert {"original", "sj", "smvt-sj", "sj-k3", "sj-k4", "sj-k5", "cw-p", "cs-p"} <= set(found["tuners"])
@@ -188,3 +188,12 @@ def test_the_cache_command(tunebench, own_cache, tmp_path, monkeypatch):
     assert tunebench("cache", "size").out.startswith("2.0 MB")
     assert tunebench("cache", "clear").out.startswith("freed 2.0 MB")
     assert not (tmp_path / "tunebench").exists()
+
+
+def test_list_says_which_limits_tuners_honour(tunebench):
+    """As lists by tuner, in the JSON of tuners alone."""
+    honours = json.loads(tunebench("list", "tuners", "--json").out)["honours"]
+    assert honours["smvt-sj"] == ["max_new_params", "max_steps", "max_weight", "protect", "synapse_layers"]
+    assert honours["tau-norm"] == ["max_new_params", "max_steps", "synapse_layers"]
+    assert "honours" not in json.loads(tunebench("list", "models", "--json").out)
+    assert "honours" not in tunebench("list").out

@@ -241,21 +241,6 @@ def test_the_paper_protocol_searches_the_scale():
     assert all(set(e["params"]) == {"n"} for e in search(tuner_named("smvt-sj"), digits_task(), OPTIONS).history)
 
 
-def test_a_scalable_edit_of_another_class_is_invalid():
-    """Only the target's logit can be solved along a ray."""
-
-    class Other(Tuner):
-        name, scalable = "other", True
-
-        def tune(self, task, params, prepared):
-            edit = LogitEdit.of_target(task)
-            edit.bias[(task.target + 1) % 10] = 1.0
-            return edit
-
-    with pytest.raises(InvalidOutput, match="may edit the logit of class 8 only"):
-        search(Other(), digits_task(), OPTIONS)
-
-
 @pytest.mark.parametrize(
     ("output", "fault"),
     [

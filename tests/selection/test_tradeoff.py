@@ -73,7 +73,7 @@ def test_every_interval_counts_what_brute_force_counts(ray):
     assert float(steps.low[0]) == 0.0
     assert math.isinf(float(steps.high[-1]))
     assert np.array_equal(steps.low[1:], steps.high[:-1])
-    for low, high, *counts in zip(*(field.tolist() for field in steps), strict=True):
+    for low, high, *counts in zip(*(field.tolist() for field in steps[:6]), strict=True):
         assert high >= low
         if high > low:
             at = moved(logits, direction, targets, inside(low, high))

@@ -27,17 +27,29 @@ class GatesItsEdit(Sound):
         return GatedEdit(edit.weight, edit.bias)
 
 
-class ScalesEveryLogit(Sound):
-    scalable = True
-
-    def tune(self, task, params, prepared):
-        edit = LogitEdit.of_target(task)
-        edit.bias.fill_(params["bias"])
-        return edit
-
-
 class ScalesANetwork(SoundNetwork):
     scalable = True
+
+
+class JoinsEveryLayer(Sound):
+    honours = frozenset({"synapse_layers"})
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, torch.ones(task.hidden_train.shape[1]))
+
+
+class AddsTwo(Sound):
+    scalable = True
+    honours = frozenset({"max_weight", "max_new_params"})
+
+    def tune(self, task, params, prepared):
+        weight = torch.zeros(task.hidden_train.shape[1])
+        weight[:2] = params["bias"]
+        return LogitEdit.of_target(task, weight)
+
+
+class HonoursAWish(Sound):
+    honours = frozenset({"max_wieght"})
 
 
 class SkipsWithTrue(Sound):

@@ -12,6 +12,8 @@ from tunebench.cli.options import plugin_option
 from tunebench.cli.output import say
 
 KINDS = ("tuners", "datasets", "models", "plugins")
+HONOURS = "honours"
+"""Key of the limits that each tuner keeps in all that it proposes."""
 
 
 @click.command(name="list")
@@ -27,9 +29,10 @@ def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Path
         found, whole = look(plugins)
         if key and whole:
             completion.note(found, key)
-    chosen = {kind: found[kind]} if kind else found
+    chosen = {name: found[name] for name in ((kind,) if kind else KINDS)}
     if as_json:
-        say(json.dumps(chosen, indent=1))
+        honours = {name: text.split(", ") if text else [] for name, text in found[HONOURS].items()}
+        say(json.dumps(chosen | ({HONOURS: honours} if "tuners" in chosen else {}), indent=1))
         return
     for title, entries in chosen.items():
         if markdown:
@@ -67,5 +70,6 @@ def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
             "FILE.py:NAME": "class, function or instance of torch.nn.Module, or a ModelSpec",
         },
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
+        HONOURS: {name: ", ".join(sorted(tuner.honours)) for name, tuner in registry.tuners.items()},
     }
     return found, not registry.problems

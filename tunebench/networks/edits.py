@@ -29,6 +29,18 @@ def anatomy_of(task: TuningTask) -> Anatomy:
     return survey(task.model, task.x_valid.shape[1:], task.max_hidden)
 
 
+def output_layer_of(task: TuningTask) -> LogitEdit | None:
+    """The output layer as an edit that would add the logits once more; None where it cannot be edited."""
+    anatomy = anatomy_of(task)
+    if anatomy.output is None or not anatomy.last:
+        return None
+    edit = LogitEdit.of_target(task)
+    edit.weight[:, -anatomy.last :] = task.model.get_parameter(anatomy.output.weight).detach().flatten(1)
+    if anatomy.output.bias is not None:
+        edit.bias[:] = task.model.get_parameter(anatomy.output.bias).detach()
+    return edit
+
+
 def check_edit(edit: LogitEdit, classes: int, hidden: int) -> None:
     """Raise InvalidOutput unless ``edit`` is finite, floating point and of shape (classes, hidden), (classes,)."""
     for name, shape in (("weight", (classes, hidden)), ("bias", (classes,))):

@@ -6,17 +6,20 @@ selector adopts nothing that breaks one.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tunebench.errors import UsageError
-from tunebench.tuner import TuningTask
+from tunebench.tuner import LogitEdit, TuningTask
 
 if TYPE_CHECKING:
     from tunebench.selection.selector import SearchOptions
 
+ROUNDING = 1e-6
+"""Relative, of a weight that is as large as it may be: it is kept in float32."""
 LIMITS = ("max_steps", "protect", "synapse_layers", "max_new_params", "max_weight")
 """Their names in a suite, in the options of a search, as attributes of a task and in `Tuner.honours`."""
 ALL_LAYERS = "all"
@@ -88,3 +91,15 @@ def constrained(task: TuningTask, options: SearchOptions) -> TuningTask:
         max_new_params=options.max_new_params,
         max_weight=options.max_weight,
     )
+
+
+def reach(edit: LogitEdit, task: TuningTask, added: int) -> float:
+    """The largest multiple of ``edit``, which adds so many non-zero parameters, that keeps the task's limits.
+
+    0 where none does: a layer gets a synapse that may not, or too much is added.
+    """
+    layers_kept = task.synapse_layers is None or not bool(edit.weight[:, ~task.may_join].any())
+    if not layers_kept or (task.max_new_params is not None and added > task.max_new_params):
+        return 0.0
+    largest = float(edit.weight.abs().max()) if task.max_weight is not None and edit.weight.numel() else 0.0
+    return task.max_weight / largest if task.max_weight is not None and largest else math.inf

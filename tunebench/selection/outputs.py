@@ -15,6 +15,7 @@ from tunebench.networks.activations import forward
 from tunebench.networks.cost import added_params, count_params
 from tunebench.networks.edits import anatomy_of, edited_logits
 from tunebench.selection import tradeoff
+from tunebench.selection.rays import ray_direction
 from tunebench.tuner import LogitEdit, TuningTask
 
 Output = nn.Module | LogitEdit
@@ -52,18 +53,22 @@ class Outputs:
         return self.known[output]
 
     def direction(self, edit: LogitEdit) -> Tensor:
-        """What a scalable ``edit`` adds to the target's logit per unit of scale, (M,) float64."""
+        """`rays.ray_direction` of a scalable ``edit``, (M,) or (M, C) float64."""
         if edit not in self.directions:
             self.directions[edit] = ray_direction(edit, self.task, self.columns)
         return self.directions[edit]
 
     def params(self, output: Output) -> int:
         """Non-zero parameters of the logical network; a shift is no new one."""
+        return self.model_params + self.added(output)
+
+    def added(self, output: Output) -> int:
+        """How many of them the original lacks; negative where parameters became zero."""
         if output not in self.sizes:
             self.sizes[output] = (
-                self.model_params + added_params(self.task.model, output, self.anatomy)
+                added_params(self.task.model, output, self.anatomy)
                 if isinstance(output, LogitEdit)
-                else count_params(output)
+                else count_params(output) - self.model_params
             )
         return self.sizes[output]
 
@@ -95,19 +100,9 @@ class View:
         return out
 
     def direction(self, edit: LogitEdit) -> tradeoff.Floats:
-        """`Outputs.direction` of these rows, (R,)."""
+        """`Outputs.direction` of these rows, (R,) or (R, C)."""
         found: tradeoff.Floats = self.outputs.direction(edit)[self.rows].cpu().numpy()
         return found
-
-
-def ray_direction(edit: LogitEdit, task: TuningTask, columns: Tensor) -> Tensor:
-    """What a scalable ``edit`` adds to the target's logit per unit of scale, (M,); ``columns`` is hidden_valid.T."""
-    touched = (edit.weight.ne(0).any(1) | edit.bias.ne(0)).nonzero()[:, 0].tolist()
-    if set(touched) - {task.target}:
-        raise InvalidOutput(f"a scalable tuner may edit the logit of class {task.target} only, not {touched}")
-    row = edit.weight[task.target].double()
-    units = row.nonzero()[:, 0]
-    return row[units] @ columns[units].double() + edit.bias[task.target].double()
 
 
 def check_logits(logits: Tensor, task: TuningTask) -> None:

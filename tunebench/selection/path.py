@@ -102,7 +102,8 @@ class Path:
 
     def __init__(self, task: TuningTask, options: SearchOptions, outputs: Outputs | None = None) -> None:
         self.options = options
-        choosing, self.judge = (View(outputs or Outputs(task), rows) for rows in parts(task))
+        self.whole = View(outputs or Outputs(task))
+        choosing, self.judge = (View(self.whole.outputs, rows) for rows in parts(task))
         self.selector = Selector(task, options, ladder(options), choosing)
         self.base = tradeoff.margins(self.judge.original, self.judge.labels, task.targets)
 
@@ -123,13 +124,23 @@ class Path:
 
         def verdict(demand: Demand) -> Verdict:
             points = self.points(demand) if trusted else []
-            passed = walk(kept(self.certificate(demand, score(point)), demand) for point in points)
+            passed = walk(
+                kept(self.certificate(demand, score(point)), demand) and self.protects(point) for point in points
+            )
             if not passed:
                 return Verdict(unchanged, missing=self.missing(demand, score(points[0])) if points else None)
             furthest = points[passed - 1]
             return Verdict(whole(furthest), self.certificate(demand, score(furthest)))
 
         return {demand: verdict(demand) for demand in self.options.demands}
+
+    def protects(self, point: Candidate) -> bool:
+        """Whether a point spares the protected classes on all of validation; where not, the walk ends earlier."""
+        protect, view = self.whole.outputs.task.protect, self.whole
+        if not protect:
+            return True
+        base = tradeoff.margins(view.original, view.labels, view.outputs.task.targets, protect=protect)
+        return tradeoff.protects(view.logits(point.output, point.shift), view.labels, protect, base.least)
 
     def points(self, demand: Demand) -> list[Candidate]:
         """The path of a kind of demand: distinct choices, safest first, without the original."""

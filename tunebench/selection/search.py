@@ -196,7 +196,7 @@ def regret(selector: Selector, rays: Any) -> int:
     found = selector.chosen["plain"][options.budget].score.hits
     best = found
     for _, edit in rays:
-        steps = tradeoff.ray_steps(selector.base, selector.view.direction(edit))
+        steps = selector.steps(edit)
         interval = tradeoff.best_interval(steps, selector.samples, options.budget, options.margin)
         if interval is not None:
             best = max(best, steps.score(interval).hits)

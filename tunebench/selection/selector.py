@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from tunebench.selection import tradeoff
 from tunebench.selection.budgets import BUDGETS, Demand, Floor, demand_of
-from tunebench.selection.constraints import ALL_LAYERS
+from tunebench.selection.constraints import ALL_LAYERS, ROUNDING, reach
 from tunebench.selection.outputs import Outputs, View
+from tunebench.selection.rays import steps_along
 from tunebench.selection.tradeoff import Score
 from tunebench.selection.variants import CHOOSING, MAKERS, Variant, plain
 from tunebench.tuner import MAX_STEPS, LogitEdit, TuningTask
@@ -93,7 +94,7 @@ class Selector:
         self.view = view or View(Outputs(task))
         self.demands = ladder or options.demands
         self.samples = len(self.view.labels)
-        self.base = tradeoff.margins(self.view.original, self.view.labels, task.targets)
+        self.base = tradeoff.margins(self.view.original, self.view.labels, task.targets, protect=task.protect)
         self.unchanged = Candidate(0, {}, LogitEdit.of_target(task), self.score(self.view.original))
         start: dict[Demand, Candidate] = dict.fromkeys(self.demands, self.unchanged)
         self.chosen: dict[Variant, dict[Demand, Candidate]] = {v: start if ladder else dict(start) for v in CHOOSING}
@@ -125,22 +126,29 @@ class Selector:
 
     def margins(self, output: nn.Module | LogitEdit) -> tradeoff.Margins:
         """How the samples stand under an output."""
-        logits = self.view.logits(output)
-        return tradeoff.margins(logits, self.view.labels, self.task.targets, self.base.was_right)
+        logits, task = self.view.logits(output), self.task
+        return tradeoff.margins(logits, self.view.labels, task.targets, self.base.was_right, task.protect)
 
     def add_ray(self, trial: int, params: dict[str, Any], edit: LogitEdit) -> Score:
         """Consider the best scale of a scalable edit for each demand; returns the score at the chosen one."""
         direction = self.view.direction(edit)
-        steps = tradeoff.ray_steps(self.base, direction)
+        steps = self.steps(edit)
         found = self.chosen["plain"].get(self.options.demand, self.unchanged).score
         for interval, demands in self.best_intervals(steps).items():
             scale = steps.scale(interval)
             candidate = Candidate(trial, params, edit.scaled(scale), steps.score(interval), scale)
             self.consider("plain", candidate, demands)
-            self.make(candidate, self.base.moved(scale * direction), solved=True)
+            alike = direction.ndim == 1
+            here = self.base.moved(scale * direction) if alike else self.margins(candidate.output)
+            self.make(candidate, here, solved=True)
             if self.options.demand in demands:
                 found = candidate.score
         return found
+
+    def steps(self, edit: LogitEdit) -> tradeoff.Steps:
+        """The counts of every multiple of ``edit``, usable where the user's limits are kept."""
+        steps = steps_along(self.base, self.view.direction(edit), self.view.original, self.view.labels)
+        return steps.below(reach(edit, self.task, self.view.outputs.added(edit)))
 
     def make(self, candidate: Candidate, here: tradeoff.Margins, solved: bool = False) -> None:
         """Consider what every variant makes of ``candidate``, whose margins are ``here``; plain too unless solved."""
@@ -175,10 +183,23 @@ class Selector:
             self.offer(variant, replace(candidate, score=self.score(logits)))
 
     def offer(self, variant: Variant, candidate: Candidate) -> None:
-        """Adopt ``candidate`` for every demand at which it is better."""
-        for demand, best in self.chosen[variant].items():
-            if self.better(candidate, demand, best):
-                self.chosen[variant][demand] = candidate
+        """Adopt ``candidate`` for every demand at which it is better, if it keeps the user's limits."""
+        won = [demand for demand, best in self.chosen[variant].items() if self.better(candidate, demand, best)]
+        if won and self.allowed(candidate):
+            self.chosen[variant].update(dict.fromkeys(won, candidate))
+
+    def allowed(self, candidate: Candidate) -> bool:
+        """Whether a candidate keeps the limits of the task, protected classes included."""
+        task, output = self.task, candidate.output
+        added = self.view.outputs.added(output)
+        if isinstance(output, LogitEdit) and reach(output, task, added) < 1 - ROUNDING:
+            return False
+        if task.max_new_params is not None and added > task.max_new_params:
+            return False
+        if not task.protect:
+            return True
+        logits = self.view.logits(output, candidate.shift)
+        return tradeoff.protects(logits, self.view.labels, task.protect, self.base.least)
 
     def better(self, candidate: Candidate, demand: Demand, best: Candidate) -> bool:
         """Whether ``candidate`` keeps the demand and beats ``best``: TA, then OA, then fewest parameters.

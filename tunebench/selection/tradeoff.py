@@ -20,6 +20,9 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+Protected = Sequence[tuple[int, float]]
+"""Classes and the points of recall that each may lose, as in `TuningTask.protect`."""
+
 NARROW = 2e-6
 """Relative width below which an interval of scales is passed over: float32 logits could not hit it."""
 
@@ -46,10 +49,18 @@ class Steps(NamedTuple):
     correct: Counts
     lost: Counts
     gained: Counts
+    usable: Bools | bool = True
+    """Where a choice may lie: elsewhere a protected class loses too much, or a weight is too large; (K,), or all."""
 
     def score(self, interval: int) -> Score:
         """The counts on one interval."""
-        return Score(*(int(field[interval]) for field in self[2:]))
+        return Score(*(int(field[interval]) for field in self[2:6]))
+
+    def below(self, limit: float) -> Steps:
+        """The same, of which only scales below ``limit`` are usable."""
+        if math.isinf(limit):
+            return self
+        return self._replace(high=np.minimum(self.high, limit), usable=self.usable & (self.low < limit))
 
     def scale(self, interval: int) -> float:
         """Midpoint of one interval; twice its low end where it has no high one."""
@@ -69,10 +80,15 @@ class Margins(NamedTuple):
     was_right: Bools
     """The original has it right."""
     is_target: Bools
+    gains: NDArray[np.int8]
+    """What each sample adds to hits, correct, lost and the right samples of each of P protected classes, (3 + P, N),
+    when it is right and not wrong."""
     outside: Counts
-    """Hits, correct and lost, (3,), when no sample is predicted a target."""
+    """These counts with nothing predicted a target, (3 + P,)."""
     change: NDArray[np.int8]
-    """What each sample adds to hits, correct and lost, (3, N), when it is predicted a target."""
+    """What each sample adds to them, (3 + P, N), when it is predicted a target."""
+    least: Counts
+    """How many samples of each protected class have to be right, (P,)."""
 
     @property
     def totals(self) -> int:
@@ -85,8 +101,14 @@ class Margins(NamedTuple):
         return self._replace(gap=gap, was_in=gap < 0)
 
 
-def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Bools | None = None) -> Margins:
-    """Margins of logits (N, C) with labels (N,) int64; ``was_right`` (N,) is the original's, if another net's."""
+def margins(
+    logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right: Bools | None = None, protect: Protected = ()
+) -> Margins:
+    """Margins of logits (N, C) with labels (N,) int64.
+
+    ``was_right`` (N,) is the original's, if the logits are another net's; ``protect`` are the classes that may lose so
+    many points of recall against it.
+    """
     columns = labels.new_tensor(sorted(targets))  # ties go to the lowest class, as in argmax
     best_other, other = logits.index_fill(1, columns, -torch.inf).max(1)
     best_target, which = logits.index_select(1, columns).max(1)
@@ -97,14 +119,39 @@ def margins(logits: Tensor, labels: Tensor, targets: tuple[int, ...], was_right:
         torch.isin(labels, columns),
         mine == labels,
         other == labels,
+        *(labels == number for number, _ in protect),
     )
-    gap, was_in, is_target, right_in, right_out = (field.cpu().numpy() for field in fields)
+    gap, was_in, is_target, right_in, right_out, *members = (field.cpu().numpy() for field in fields)
     right_before = np.where(was_in, right_in, right_out)
     was_right = right_before if was_right is None else was_right
-    inside, outside = (
-        np.stack([right & is_target, right, was_right & ~right]).astype(np.int8) for right in (right_in, right_out)
-    )
-    return Margins(gap, was_in, was_right, is_target, outside.sum(1, dtype=np.int64), inside - outside)
+    gains = np.stack([is_target, np.ones_like(was_right), was_right, *members]).astype(np.int8)
+    gains[2] *= -1
+    there, away = right_in.astype(np.int8), right_out.astype(np.int8)
+    outside = nothing_right(gains) + (gains * away).sum(1, dtype=np.int64)
+    least = least_right(members, was_right, protect)
+    return Margins(gap, was_in, was_right, is_target, gains, outside, gains * (there - away), least)
+
+
+def nothing_right(gains: NDArray[np.int8]) -> Counts:
+    """The counts, (3 + P,), with every sample wrong: those that were right are lost."""
+    counts = np.zeros(len(gains), dtype=np.int64)
+    counts[2] = np.count_nonzero(gains[2])
+    return counts
+
+
+def least_right(members: Sequence[Bools], was_right: Bools, protect: Protected) -> Counts:
+    """How many of the ``members`` (N,) of each protected class have to stay right, (P,)."""
+    kept = [
+        int(np.count_nonzero(was_right & mine)) - allowance(points, int(np.count_nonzero(mine)))
+        for mine, (_, points) in zip(members, protect, strict=True)
+    ]
+    return np.array(kept, dtype=np.int64)
+
+
+def protects(logits: Tensor, labels: Tensor, protect: Protected, least: Counts) -> bool:
+    """Whether at least so many samples of each protected class are right under ``logits`` (N, C)."""
+    right = labels[logits.argmax(1) == labels]
+    return all(int((right == number).sum()) >= n for (number, _), n in zip(protect, least.tolist(), strict=True))
 
 
 def score(logits: Tensor, base: Margins, labels: Tensor) -> Score:
@@ -157,10 +204,10 @@ def ray_steps(base: Margins, direction: ArrayLike) -> Steps:
 
 
 def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) -> Steps:
-    """Counts that are ``start`` (3,) at first and take ``change`` (3, K) at the ascending scales ``at`` (K,)."""
-    path = np.empty((3, len(at) + 1), dtype=np.int64)
+    """Counts that are ``start`` (3 + P,) at first and take ``change`` (3 + P, K) at ascending scales ``at`` (K,)."""
+    path = np.empty((len(start), len(at) + 1), dtype=np.int64)
     path[:, 0], path[:, 1:] = start, change
-    hits, correct, lost = np.cumsum(path, axis=1, out=path)
+    hits, correct, lost, *held = np.cumsum(path, axis=1, out=path)
     return Steps(
         low=np.concatenate(([0.0], at)),
         high=np.concatenate((at, [np.inf])),
@@ -168,6 +215,7 @@ def stepped(base: Margins, at: Floats, start: Counts, change: NDArray[np.int8]) 
         correct=correct,
         lost=lost,
         gained=correct - np.count_nonzero(base.was_right) + lost,
+        usable=np.all(np.stack(held) >= base.least[:, None], axis=0) if held else True,
     )
 
 
@@ -205,7 +253,7 @@ def best_intervals(
 ) -> list[tuple[float, int]]:
     """The first interval with the highest TA, then OA, within each OA budget (percentage points) that has one."""
     usable = kept(steps.lost, steps.gained, samples, max(budgets), margin)
-    usable &= steps.high - steps.low > NARROW * steps.low
+    usable &= (steps.high - steps.low > NARROW * steps.low) & steps.usable
     at = np.flatnonzero(usable)  # few of all intervals, in ascending order
     rank = steps.hits[at] * (samples + 1) + steps.correct[at]
     lost, gained = steps.lost[at], steps.gained[at]
@@ -219,7 +267,7 @@ def best_intervals(
 
 def best_above(steps: Steps, hits: int) -> int | None:
     """The first interval with the highest OA, then TA, of those with at least ``hits`` target samples right."""
-    at = np.flatnonzero((steps.hits >= hits) & (steps.high - steps.low > NARROW * steps.low))
+    at = np.flatnonzero((steps.hits >= hits) & (steps.high - steps.low > NARROW * steps.low) & steps.usable)
     if not len(at):
         return None
     rank = steps.correct[at] * (int(steps.hits.max()) + 1) + steps.hits[at]

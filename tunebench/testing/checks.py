@@ -10,6 +10,7 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from tunebench.plugins import SLUG, load_registry
+from tunebench.testing.limits import check_limits_kept
 from tunebench.testing.observe import changed, tensors_of
 from tunebench.testing.points import corners
 from tunebench.testing.returned import (
@@ -162,6 +163,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "export": check_export,
     "folded": check_folded,
     "scalable": check_scalable,
+    "limits": check_limits_kept,
     "skip": check_skip,
     **{kind: odd_task(kind) for kind in ODD_KINDS},
     "global-rng": check_global_rng,
