@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tunebench import LogitEdit, Tuner, TuningTask
 from tunebench_synapse.evaluation import Evaluation, evaluate_signed
+from tunebench_synapse.tables import affordable, tables_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -19,6 +20,8 @@ Rays = list[tuple[dict[str, int], LogitEdit]]
 """Parameters and the edit they give."""
 MAX_SYNAPSES = 24
 """Upper end of the search over n."""
+HONOURED = frozenset({"max_steps", "synapse_layers", "max_new_params", "max_weight", "protect"})
+"""All limits: layers and numbers by what is proposed, the others by the scale, which the host solves under them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +41,14 @@ class Synapses:
 def rank_synapses(task: TuningTask, k: int) -> Synapses:
     """Evaluate all neurons on the training tables and keep those with at least half of the highest count.
 
-    Order: count descending, threshold descending, index ascending. Source: Xu & Wang 2026, algorithm 2.
+    Order: count descending, threshold descending, index ascending. Source: Xu & Wang 2026, algorithm 2. Neurons of
+    layers that may not get a synapse are no candidates, and what there is no room for is left out.
     """
-    found = evaluate_signed(task.hidden_train, task.logits_train, task.y_train, task.target, k)
-    best, negative = better_sign(found)
-    threshold, count = best.threshold.tolist(), best.count.tolist()
+    best, negative = better_sign(evaluate_signed(*tables_of(task), k))
+    threshold, count = best.threshold.tolist(), (best.count * task.may_join).tolist()
     most = max(count, default=0)
     active = [i for i, c in enumerate(count) if c > 0 and 2 * c >= most]
-    active.sort(key=lambda i: (-count[i], -threshold[i], i))
+    active = affordable(task, sorted(active, key=lambda i: (-count[i], -threshold[i], i)))
     order = torch.tensor(active, dtype=torch.int64, device=task.hidden_train.device)
     weight = torch.where(negative, -best.threshold, best.threshold)
     return Synapses(order, weight[order], best.count[order], None if active else why_none(task, k))
@@ -62,31 +65,37 @@ def better_sign(found: Evaluation) -> tuple[Evaluation, Tensor]:
 
 
 def why_none(task: TuningTask, k: int) -> str:
-    """One line on why no synapse helps class ``task.target``."""
+    """One line on why no synapse helps the targets."""
+    name = "+".join(map(str, task.targets))
     right = task.logits_train.argmax(1) == task.y_train
-    if bool(right[task.y_train == task.target].all()):
-        return f"no training sample of class {task.target} is misclassified"
-    if not bool(right[task.y_train != task.target].any()):
+    mine = torch.isin(task.y_train, task.y_train.new_tensor(task.targets))
+    if bool(right[mine].all()):
+        return f"no training sample of class {name} is misclassified"
+    if not bool(right[~mine].any()):
         return "no training sample of another class is classified right"
-    return f"no single synapse within its threshold (k = {k}) corrects a sample of class {task.target}"
+    if task.synapse_layers is not None or task.max_new_params is not None:
+        return f"no single synapse that may be added (k = {k}) corrects a sample of class {name}"
+    return f"no single synapse within its threshold (k = {k}) corrects a sample of class {name}"
 
 
 def refuse(task: TuningTask) -> str | None:
-    """Why synapses do not apply to ``task``: several targets, or nothing to join; else None."""
-    if len(task.targets) > 1:
-        return "one target class at a time"
+    """Why synapses do not apply to ``task``: nothing to join, or nothing to take from; else None."""
+    if len(task.targets) == task.classes:
+        return "every class is a target"
     if not task.hidden_train.shape[1]:
         return "the network has no hidden units"
-    return None
+    return None if bool(task.may_join.any()) else "no hidden layer may get a synapse"
 
 
 class SynapticJoin(Tuner):
     """Adds the n best synapses to the target's logit, each with its threshold / n as weight.
 
-    ``k`` is the rank of the ratio that sets the threshold: 1 is SJ, 2 SMVT-SJ. The host solves the scale.
+    ``k`` is the rank of the ratio that sets the threshold: 1 is SJ, 2 SMVT-SJ. The host solves the scale. Several
+    targets get the same synapses.
     """
 
     scalable = True
+    honours = HONOURED
 
     def __init__(self, name: str, k: int) -> None:
         self.name = name
@@ -99,7 +108,7 @@ class SynapticJoin(Tuner):
         return synapse_counts()
 
     def skip(self, task: TuningTask) -> str | None:
-        """Several targets, or no hidden unit."""
+        """No hidden unit, none that may get a synapse, or no class to take from."""
         return refuse(task)
 
     def prepare(self, task: TuningTask) -> Synapses:
@@ -148,6 +157,7 @@ class RandomSynapses(Tuner):
 
     name = "random-synapses"
     scalable = True
+    honours = HONOURED
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
         """n, the number of synapses."""
@@ -165,10 +175,11 @@ class RandomSynapses(Tuner):
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Synapses) -> LogitEdit:
         """n neurons drawn from ``task.seed`` and n; fewer where fewer fire."""
         rises, falls = task.hidden_train.amax(0).cpu() > 0, task.hidden_train.amin(0).cpu() < 0
-        firing = (rises | falls).nonzero().squeeze(1)
-        n = min(params["n"], len(firing))
+        firing = ((rises | falls) & task.may_join.cpu()).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed((task.seed * 1009 + params["n"]) % (1 << 63))
-        chosen = firing[torch.randperm(len(firing), generator=generator)[:n]]
+        drawn = firing[torch.randperm(len(firing), generator=generator)].tolist()
+        chosen = torch.tensor(affordable(task, drawn)[: params["n"]], dtype=torch.int64)
+        n = len(chosen)
         norm = float(mean_of_safe(task, prepared, params["n"]).double().norm()) or 1.0
         weight = task.hidden_train.new_zeros(task.hidden_train.shape[1])
         heads = torch.rand(n, generator=generator) < 0.5

@@ -60,7 +60,8 @@ def test_the_only_ray_is_the_edit(task):
     assert torch.equal(edit.bias, LogitBias().tune(task, {}, None).bias)
 
 
-def test_logit_bias_skips_several_targets(task):
-    """One bias has no answer for two targets, and says so; one target is taken."""
-    assert "single target" in LogitBias().skip(dataclasses.replace(task, targets=(8, 3)))
-    assert LogitBias().skip(task) is None
+def test_several_targets_share_one_bias(task):
+    """The same constant on each target's logit and nothing on the others."""
+    edit = LogitBias().tune(dataclasses.replace(task, targets=(8, 3)), {}, None)
+    assert edit.bias.nonzero().flatten().tolist() == [3, 8]
+    assert len(set(edit.bias[[3, 8]].tolist())) == 1

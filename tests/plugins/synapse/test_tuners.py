@@ -188,7 +188,9 @@ def test_random_control_without_smvt_sj_has_unit_norm():
 
 @pytest.mark.parametrize("name", [*FAMILY, "smvt-sj-exact", "random-synapses"])
 def test_unfit_tasks_are_skipped(name):
-    """Several targets are skipped with a reason."""
+    """Where every class is a target, or no layer may get a synapse, there is a reason."""
     task, tuner = digits_task(), tuners()[name]
     assert tuner.skip(task) is None
-    assert "one target" in tuner.skip(dataclasses.replace(task, targets=(8, 3)))
+    assert tuner.skip(dataclasses.replace(task, targets=(8, 3))) is None
+    assert "every class" in tuner.skip(dataclasses.replace(task, targets=tuple(range(10))))
+    assert "no hidden layer" in tuner.skip(dataclasses.replace(task, synapse_layers=()))
