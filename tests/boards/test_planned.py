@@ -7,9 +7,8 @@ from blocks import TARGET, block
 from tunebench.boards import leaderboard, tables
 from tunebench.boards.calibration import family_wise, planned_power, plant, simulate_null
 from tunebench.boards.contrasts import BIAS, ZERO, planned_contrasts, tally
-from tunebench.boards.statistics import holm, pairwise, planned
+from tunebench.boards.statistics import differences, holm, pairwise, planned
 from tunebench.boards.statistics.crossed import select, two_sided
-from tunebench.boards.statistics.pairs import spread_of_pairs
 from tunebench.boards.statistics.variance import borrowable, fit_prior, reference, spread
 
 
@@ -39,16 +38,15 @@ def test_one_family_and_a_prior_for_each_control():
     assert found.p_holm == pytest.approx(holm(p))
 
 
-def test_chosen_pairs_are_those_of_all_pairs():
-    """Moments of some pairs, in any direction, are the same numbers as among all pairs, with the sign."""
+def test_any_two_tuners_in_any_direction():
+    """Differences between chosen tuners are the plain formula's, with the sign of the direction."""
     correct, labels = block(tuners=5, seeds=3)
     values, strata = select(correct, labels, None)
-    everything, some = spread_of_pairs(values, strata), spread_of_pairs(values, strata, (np.array([3]), np.array([1])))
-    place = list(zip(*np.triu_indices(5, 1), strict=True)).index((1, 3))
-    assert some.mean[0] == -everything.mean[place]
-    assert (some.seed[0], some.image[0], some.residual[0]) == pytest.approx(
-        (everything.seed[place], everything.image[place], everything.residual[place])
-    )
+    first, second = (side.ravel() for side in np.nonzero(~np.eye(5, dtype=bool)))
+    found = differences(correct, labels, None).between(first, second)
+    expected = spread(values[first].astype(float) - values[second], strata)
+    for name in ("mean", "seed", "image", "residual", "image_df"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9, abs=1e-15)
 
 
 def test_fewer_tests_let_borrow_no_more():
@@ -92,12 +90,13 @@ def test_power_is_told_for_each_control():
 def test_the_zero_line_is_the_untuned_network():
     """`original` is no tuner of its own; without logit-bias only the zero line is left, and one seed tests nothing."""
     correct, labels = block(tuners=4, seeds=3)
-    found = planned_contrasts(["a", BIAS, ZERO], correct, labels, TARGET)
+    in_both = [differences(correct, labels, which) for which in (TARGET, None)]
+    found = planned_contrasts(["a", BIAS, ZERO], *in_both)
     assert [(row["tuner"], row["control"]) for row in found] == [("a", ZERO), (BIAS, ZERO), ("a", BIAS)]
     accuracy = correct[:, :, labels == 0].mean((1, 2))
     assert found[0]["ta_difference"] == pytest.approx(accuracy[0] - accuracy[3])
-    assert {row["control"] for row in planned_contrasts(["a", "b", "c"], correct, labels, TARGET)} == {ZERO}
-    assert planned_contrasts(["a", BIAS, ZERO], correct[:, :1], labels, TARGET) == []
+    assert {row["control"] for row in planned_contrasts(["a", "b", "c"], *in_both)} == {ZERO}
+    assert planned(correct[:, :1], labels, TARGET, [3]) is None
 
 
 def test_boards_show_planned_contrasts_and_call_pairs_exploratory(digits_run):

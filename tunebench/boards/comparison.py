@@ -10,7 +10,16 @@ import numpy as np
 
 from tunebench.boards.contrasts import ZERO, columns_of, planned_contrasts
 from tunebench.boards.contrasts import Row as Row
-from tunebench.boards.statistics import Interval, interval, mcnemar, only_first, paired_t, pairwise, tie_groups
+from tunebench.boards.statistics import (
+    Interval,
+    all_pairs,
+    differences,
+    interval,
+    mcnemar,
+    only_first,
+    paired_t,
+    tie_groups,
+)
 from tunebench.results.predictions import predictions_of
 
 Block = tuple[str, str, str]
@@ -57,9 +66,11 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
         ta = [round(by_tuner[tuners[i]]["ta" + suffix], 12) for i in order]
         for place, i in enumerate(order):
             by_tuner[tuners[i]]["rank" + suffix] = 1 + ta.index(ta[place])
-        on_ta, on_oa = (pairwise(correct, labels, which) for which in (targets, None))
-        if on_ta is None or on_oa is None:
+        outcomes = np.concatenate([correct, original[None]])
+        in_ta, in_oa = (differences(outcomes, labels, which) for which in (targets, None))
+        if in_ta is None or in_oa is None:
             continue
+        on_ta, on_oa = (all_pairs(found, len(tuners)) for found in (in_ta, in_oa))
         for i, letters in zip(order, tie_groups(order, on_ta.p_holm), strict=True):
             by_tuner[tuners[i]]["group" + suffix] = letters
         tests = {f"ta_{name}": getattr(on_ta, name) for name in ("difference", "low", "high", "p_holm")}
@@ -72,7 +83,7 @@ def compare(block: Block, rows: list[Row], complete: dict[str, list[Row]], budge
             | {name: values[i][j] for name, values in columns.items()}
             for i, j in itertools.combinations(range(len(tuners)), 2)
         ]
-        mine = planned_contrasts(tuners, np.concatenate([correct, original[None]]), labels, targets)
+        mine = planned_contrasts(tuners, in_ta, in_oa)
         for contrast in mine:
             figures = columns_of(contrast)
             by_tuner[contrast["tuner"]] |= {name + suffix: value for name, value in figures.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.boards.statistics import planned
+from tunebench.boards.statistics import Differences, contrasts_among
 
 Row = dict[str, Any]
 ZERO, BIAS = CONTROLS = ("original", "logit-bias")
@@ -17,19 +17,16 @@ SURE = 0.05
 """Family-wise error at which a contrast counts as found."""
 
 
-def planned_contrasts(names: Sequence[str], outcomes: Any, labels: Any, targets: Sequence[int]) -> list[Row]:
-    """Every contrast of one variant in TA and OA, each measure one family under Holm; none for a single seed.
+def planned_contrasts(names: Sequence[str], in_ta: Differences, in_oa: Differences) -> list[Row]:
+    """Every contrast of one variant in TA and OA, each measure one family under Holm.
 
-    ``outcomes`` (T + 1, S, N) are those of the tuners ``names`` (T,) and, last, of each seed's untuned original, which
-    is the zero line whether or not `original` is among the tuners.
+    The differences are those between the tuners ``names`` (T,) and, last, each seed's untuned original, which is the
+    zero line whether or not `original` is among the tuners.
     """
-    listed = [i for i, name in enumerate(names) if name != ZERO]
-    known = [*(names[i] for i in listed), ZERO]
-    values = outcomes[[*listed, len(names)]]
+    known = [*(name if name != ZERO else "" for name in names), ZERO]
+    listed = [i for i, name in enumerate(known) if name]
     controls = [known.index(name) for name in CONTROLS if name in known]
-    on_ta, on_oa = (planned(values, labels, which, controls) for which in (targets, None))
-    if on_ta is None or on_oa is None:
-        return []
+    on_ta, on_oa = (contrasts_among(found, listed, controls) for found in (in_ta, in_oa))
     places = ({"tuner": known[t], "control": known[c]} for t, c in zip(on_ta.tuner, on_ta.control, strict=True))
     figures = {f"ta_{name}": getattr(on_ta, name).tolist() for name in ("difference", "low", "high", "p_holm")}
     figures |= {f"oa_{name}": getattr(on_oa, name).tolist() for name in ("difference", "p_holm")}

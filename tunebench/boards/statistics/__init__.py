@@ -14,19 +14,32 @@ from tunebench.boards.statistics.classical import (
     signed_rank,
     tie_groups,
 )
-from tunebench.boards.statistics.crossed import Bootstrap, Interval, Pairwise, bootstrap, interval, pairwise
-from tunebench.boards.statistics.pairs import only_first
-from tunebench.boards.statistics.planned import Planned, planned
+from tunebench.boards.statistics.crossed import (
+    Bootstrap,
+    Interval,
+    Pairwise,
+    all_pairs,
+    bootstrap,
+    differences,
+    interval,
+    pairwise,
+)
+from tunebench.boards.statistics.pairs import Differences, only_first
+from tunebench.boards.statistics.planned import Planned, contrasts_among, planned
 
 __all__ = [
     "MIN_BLOCKS",
     "Bootstrap",
+    "Differences",
     "Interval",
     "Pairwise",
     "Planned",
     "RankTest",
+    "all_pairs",
     "area",
     "bootstrap",
+    "contrasts_among",
+    "differences",
     "holm",
     "interval",
     "mcnemar",

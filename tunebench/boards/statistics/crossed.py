@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebench.boards.statistics.classical import holm
-from tunebench.boards.statistics.pairs import spread_of_pairs
+from tunebench.boards.statistics.pairs import Differences, spread_of_pairs
 from tunebench.boards.statistics.variance import Floats, Prior, fit_prior, reference, spread
 from tunebench.errors import DataError
 
@@ -53,10 +53,6 @@ class Pairwise:
     """Adjusted over all pairs: a leader picked on the same data is not a fixed hypothesis."""
     prior: Prior
 
-    def gains(self, reference: int) -> Interval:
-        """Every tuner's gain over tuner ``reference``, whose own is 0."""
-        return Interval(self.difference[:, reference], self.low[:, reference], self.high[:, reference])
-
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
@@ -84,18 +80,27 @@ def interval(correct: Correct, labels: Labels, targets: Sequence[int] | None) ->
     return Interval(moments.mean, low, high)
 
 
+def differences(correct: Correct, labels: Labels, targets: Sequence[int] | None) -> Differences | None:
+    """The differences in TA (or OA, ``targets=None``) between all tuners, to be tested; None for a single seed."""
+    values, strata = select(correct, labels, targets)
+    tuners, seeds, images = values.shape
+    return Differences(spread_of_pairs(values, strata), tuners, images) if seeds > 1 else None
+
+
 def pairwise(correct: Correct, labels: Labels, targets: Sequence[int] | None) -> Pairwise | None:
     """Differences in TA (or OA, ``targets=None``) of all pairs, tested together; None for a single seed."""
-    values, strata = select(correct, labels, targets)
-    tuners, seeds, _ = values.shape
-    if seeds < 2:
-        return None
-    moments = spread_of_pairs(values, strata)
+    found = differences(correct, labels, targets)
+    return None if found is None else all_pairs(found, found.tuners)
+
+
+def all_pairs(found: Differences, tuners: int) -> Pairwise:
+    """The first ``tuners`` of the tuners, all pairs tested together."""
+    first, second = np.triu_indices(tuners, 1)
+    moments = found.between(first, second)
     prior = fit_prior(moments, tuners)
     error, df = reference(moments, prior)
     low, high = bounds(moments.mean, error, df)
-    p = two_sided(moments.mean, error, df, len(strata))
-    first, second = np.triu_indices(tuners, 1)
+    p = two_sided(moments.mean, error, df, found.images)
 
     def square(upper: Floats, lower: Floats, diagonal: float) -> Floats:
         full = np.full((tuners, tuners), diagonal)

@@ -6,6 +6,7 @@ up. The sums over images are taken in the order of `spread`, so that both give t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 from tunebench.boards.statistics.variance import Floats, Spread, Sums, runs, spread_of
 
 Bools = NDArray[np.bool_]
-Pairs = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]
-"""First and second tuner of P pairs, each (P,)."""
+Indices = NDArray[np.integer[Any]]
 
 AT_ONCE = 2**16
 """Values of one pass: they stay in the processor's cache, and a block's pairs together would take gigabytes."""
@@ -29,13 +29,37 @@ def only_first(correct: Bools) -> Floats:
     return alone
 
 
-def spread_of_pairs(correct: Bools, strata: NDArray[np.integer[Any]], pairs: Pairs | None = None) -> Spread:
-    """`spread` of the differences of ``pairs``; None: of all pairs a < b, in the order of `numpy.triu_indices`.
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What is known of the difference between any two of T tuners on one measure."""
+
+    spread: Spread
+    """Of all pairs a < b, in the order of `numpy.triu_indices`."""
+    tuners: int
+    images: int
+
+    def between(self, first: Indices, second: Indices) -> Spread:
+        """The moments of first minus second, index arrays (K,); a tuner has no difference to itself."""
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        place = low * (2 * self.tuners - low - 1) // 2 + high - low - 1
+        found = self.spread
+        return Spread(
+            mean=np.where(first < second, found.mean[place], 0.0 - found.mean[place]),
+            seed=found.seed[place],
+            image=found.image[place],
+            residual=found.residual[place],
+            image_df=found.image_df[place],
+            seeds=found.seeds,
+        )
+
+
+def spread_of_pairs(correct: Bools, strata: Indices) -> Spread:
+    """`spread` of the differences of all pairs a < b, in the order of `numpy.triu_indices`.
 
     ``correct`` (T, S, N) and ``strata`` (N,) are sorted by class, as `select` returns them.
     """
     tuners, seeds, _ = correct.shape
-    first, second = np.triu_indices(tuners, 1) if pairs is None else pairs
+    first, second = np.triu_indices(tuners, 1)
     start, size = runs(strata)
     hits = np.add.reduceat(correct, start, axis=-1, dtype=np.float64)
     unlike = np.stack([only_first(part).sum(-1) for part in np.split(correct, start[1:], axis=-1)], axis=-1)
@@ -51,9 +75,7 @@ def spread_of_pairs(correct: Bools, strata: NDArray[np.integer[Any]], pairs: Pai
     )
 
 
-def _deviations(
-    right: NDArray[np.integer[Any]], pairs: Pairs, seeds: int, start: NDArray[np.integer[Any]]
-) -> tuple[Floats, Floats]:
+def _deviations(right: Indices, pairs: tuple[Indices, Indices], seeds: int, start: Indices) -> tuple[Floats, Floats]:
     """Sums over the images of each class of squares and fourth powers of a pair's centred mean difference, (P, C).
 
     ``right`` (T, N) says at how many of the seeds a tuner is right, ``start`` (C,) where each class begins.

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebench.boards.statistics.classical import holm
-from tunebench.boards.statistics.crossed import Correct, Labels, bounds, select, two_sided
-from tunebench.boards.statistics.pairs import spread_of_pairs
+from tunebench.boards.statistics.crossed import Correct, Labels, bounds, differences, two_sided
+from tunebench.boards.statistics.pairs import Differences
 from tunebench.boards.statistics.variance import Floats, fit_prior, reference
 
 
@@ -37,23 +37,25 @@ class Planned:
 
 
 def planned(correct: Correct, labels: Labels, targets: Sequence[int] | None, controls: Sequence[int]) -> Planned | None:
-    """Differences in TA (or OA, ``targets=None``) to each of ``controls``, one family; None for a single seed.
+    """Every tuner's difference in TA (or OA, ``targets=None``) to each of ``controls``; None for a single seed."""
+    found = differences(correct, labels, targets)
+    return None if found is None else contrasts_among(found, range(found.tuners), controls)
+
+
+def contrasts_among(found: Differences, tuners: Sequence[int], controls: Sequence[int]) -> Planned:
+    """``tuners``, the controls among them, against each of ``controls``: one family.
 
     A control is held against the controls before it and no other. Seed variance is borrowed among the contrasts of one
     control alone: those with an untuned network vary less than those with a tuned one (see `variance`).
     """
-    values, strata = select(correct, labels, targets)
-    tuners, seeds, _ = values.shape
-    if seeds < 2:
-        return None
-    rivals = [[t for t in range(tuners) if t not in controls[: place + 1]] for place in range(len(controls))]
+    rivals = [[t for t in tuners if t not in controls[: place + 1]] for place in range(len(controls))]
     tests = sum(map(len, rivals))
     parts = []
     for control, mine in zip(controls, rivals, strict=True):
         pairs = (np.array(mine, np.int64), np.full(len(mine), control))
-        moments = spread_of_pairs(values, strata, pairs)
-        error, df = reference(moments, fit_prior(moments, tuners, tests))
+        moments = found.between(*pairs)
+        error, df = reference(moments, fit_prior(moments, len(tuners), tests))
         low, high = bounds(moments.mean, error, df)
-        parts.append((*pairs, moments.mean, low, high, two_sided(moments.mean, error, df, len(strata))))
+        parts.append((*pairs, moments.mean, low, high, two_sided(moments.mean, error, df, found.images)))
     tuner, control_of, difference, low, high, p = map(np.concatenate, zip(*parts, strict=True))
     return Planned(tuner, control_of, difference, low, high, holm(p))
