@@ -6,6 +6,7 @@ import pytest
 import tunebench_baseline
 import tunebench_calibration
 import tunebench_finetune
+import tunebench_lift
 import tunebench_pruning
 import tunebench_refit
 import tunebench_synapse
@@ -15,6 +16,7 @@ FAMILIES = (
     tunebench_baseline,
     tunebench_calibration,
     tunebench_finetune,
+    tunebench_lift,
     tunebench_pruning,
     tunebench_refit,
     tunebench_synapse,

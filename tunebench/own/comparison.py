@@ -35,9 +35,9 @@ from tunebench.selection.selector import SearchOptions
 from tunebench.selection.variants import Variant
 from tunebench.tuner import TuningTask
 
-FROZEN = ("logit-bias", "smvt-sj-exact", "last-layer", "logit-vector", "refit", "refit-sparse", "refit-all", "lift")
+FROZEN = ("logit-bias", "smvt-sj-exact", "last-layer", "logit-vector", "refit", "refit-sparse", "refit-all")
 """Tuners that work on frozen activations, in the order of how much they change."""
-TRAINING = ("weighted-finetune", "dwb-loss", "retrain")
+TRAINING = ("weighted-finetune", "dwb-loss", "retrain", "lift")
 """Tuners that train the network; used by default where there are samples that it was trained on."""
 FEWEST = 5
 """Target samples to choose on without which nothing can be said."""
