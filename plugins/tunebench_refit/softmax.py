@@ -16,6 +16,8 @@ SAMPLED = 1 << 13
 """Rows of the design, evenly spaced, that the preconditioner is made from."""
 STEPS, PRODUCTS = 25, 40
 """Most Newton steps, and most products with the Hessian in one of them."""
+SHORTEST = 1e-12
+"""Part of a Newton step that is not halved again; where a class is never predicted there is next to no curvature."""
 TOLERANCE = 5e-3
 """Part of the gradient at the original that may be left: far below what changes a prediction."""
 
@@ -119,10 +121,10 @@ def minimise(loss: Ridge, tolerance: float = TOLERANCE) -> Tensor:
         step = newton_step(loss, point, min(0.3, (left / first) ** 0.5))
         slope = float((point.gradient * step).sum())
         size, found = 1.0, loss.at(here + step)
-        while found.value > point.value + 1e-4 * size * slope and size > 1e-3:
+        while not found.value <= point.value + 1e-4 * size * slope and size > SHORTEST:
             size /= 2
             found = loss.at(here + size * step)
-        if found.value >= point.value:
+        if not found.value < point.value:
             break  # no further in this precision
         here, point = here + size * step, found
     return here
@@ -136,7 +138,10 @@ def newton_step(loss: Ridge, point: Point, tolerance: float) -> Tensor:
     size = start = float((residual * solved).sum())
     for _ in range(PRODUCTS):
         bent = loss.curvature(point.chances, direction)
-        along = size / float((direction * bent).sum())
+        energy = float((direction * bent).sum())
+        if not energy > 0:
+            break  # flat in this precision: every sample is as good as certain
+        along = size / energy
         step += along * direction
         residual = residual - along * bent
         solved = loss.solved(factors, residual)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class Units:
     scale: Tensor
     """(U,) float32; infinite for a unit that never changes."""
 
+    def of(self, hidden: Tensor) -> Units:
+        """The same units of other samples, hidden (M, H), on the same scale."""
+        found = (hidden[:, self.columns] - self.centre) / self.scale
+        return replace(self, design=torch.cat([found, found.new_ones(len(found), 1)], 1))
+
     def edit(self, task: TuningTask, rows: Sequence[int], coefficients: Tensor) -> LogitEdit:
         """Coefficients (R, U + 1) of the logits ``rows`` (R,) as an addition of raw units, float32."""
         raw = coefficients[:, :-1] / self.scale.double()
@@ -39,16 +44,22 @@ class Units:
         bias[list(rows)] = constant.to(bias)
         return LogitEdit(weight, bias)
 
+    def coefficients(self, edit: LogitEdit) -> Tensor:
+        """The other way: an edit of these units as coefficients of every logit, (C, U + 1) float64."""
+        weight, scale = edit.weight[:, self.columns].double(), self.scale.double()
+        constant = edit.bias.double() + weight @ self.centre.double()
+        return torch.cat([torch.where(scale.isfinite(), weight * scale, 0), constant[:, None]], 1)
+
 
 def all_units(task: TuningTask) -> Units:
-    """Every hidden unit of the task."""
-    return standardised(task, torch.arange(task.hidden_train.shape[1], device=task.hidden_train.device))
+    """Every hidden unit of the task that may get a synapse."""
+    return standardised(task, task.may_join.nonzero()[:, 0])
 
 
 def last_units(task: TuningTask) -> Units:
-    """The units of the last site: the output layer's input."""
+    """Those of the last site: the output layer's input."""
     last = task.layer_of.max() if len(task.layer_of) else 0
-    return standardised(task, (task.layer_of == last).nonzero()[:, 0])
+    return standardised(task, ((task.layer_of == last) & task.may_join).nonzero()[:, 0])
 
 
 def standardised(task: TuningTask, columns: Tensor) -> Units:

@@ -11,9 +11,10 @@ from tunebench_refit.units import all_units
 
 from tunebench import LogitEdit
 from tunebench.networks.edits import edited_logits
+from tunebench.testing import small_task
 
 TUNERS = {tuner.name: tuner for tuner in tunebench_refit.tunebench_tuners()}
-PARAMS = {"lambda": 4.0, "l2": 1e-3}
+PARAMS = {"n": 8, "gamma": 1.0, "C": 0.3, "lambda": 4.0, "l2": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,9 @@ def test_more_weight_raises_the_targets(task, name, targets):
 @pytest.mark.parametrize("name", TUNERS)
 def test_networks_without_units_are_skipped(task, name):
     """A linear model has nothing to refit on, and the reason says so."""
-    bare = dataclasses.replace(task, hidden_train=task.hidden_train[:, :0], layer_of=task.layer_of[:0])
-    assert "no hidden units" in TUNERS[name].skip(bare)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    nothing = {"hidden_train": task.hidden_train[:, :0], "layer_of": task.layer_of[:0]}
+    assert "hidden units" in TUNERS[name].skip(dataclasses.replace(task, model=model, **nothing))
 
 
 def test_units_are_standardised_and_their_edits_raw(task):
@@ -89,3 +91,13 @@ def test_refit_all_lowers_the_weighted_loss(task):
         F.cross_entropy(logits_of(edit_of("refit-all", task, l2=l2), task), task.y_train, weight) for l2 in (0.1, 1e-5)
     )
     assert free < held < before
+
+
+@pytest.mark.parametrize("name", [name for name in TUNERS if name != "dfr"])
+def test_a_class_that_is_never_predicted_is_found(name):
+    """Where probabilities of the target are next to 0, and with them all curvature, the solver still arrives."""
+    task = small_task("never-predicted")
+    logits = logits_of(edit_of(name, task, gamma=0.0, l2=1e-4), task)
+    mine = task.y_train == task.target
+    assert not (task.logits_train.argmax(1) == task.target).any()
+    assert float((logits[mine].argmax(1) == task.target).double().mean()) > 0.8
