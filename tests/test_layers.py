@@ -29,8 +29,8 @@ networks
 datasets
 plugins
 hookspecs
-glossary
-cache console source tuner naming
+glossary digests
+cache console source tuner compression naming
 errors
 """
 """Wings and the rooms of the face, top floor first: each imports only from lines below its own."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebench.errors import DataError, InvalidOutput, PluginError, StoreError, TunebenchError, UsageError
+from tunebench.compression import Compression, CompressionTask
+from tunebench.errors import DataError, Inapplicable, InvalidOutput, PluginError, StoreError, TunebenchError, UsageError
 from tunebench.hookspecs import TargetClassTuner, hookimpl
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Compression",
+    "CompressionTask",
     "DataError",
+    "Inapplicable",
     "InvalidOutput",
     "LogitEdit",
     "PluginError",

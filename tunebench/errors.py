@@ -23,6 +23,10 @@ class InvalidOutput(TunebenchError):
     """A tuner returned something that cannot be scored: status ``invalid`` of its cell."""
 
 
+class Inapplicable(TunebenchError):
+    """What was asked for is not for this network, or not for this machine: status ``skipped`` of its cells."""
+
+
 class StoreError(TunebenchError):
     """The output folder or the cache cannot be read or written."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from tunebench.compression import Compression
     from tunebench.datasets import DatasetSource
     from tunebench.networks.models import ModelSpec
     from tunebench.tuner import Tuner
@@ -48,3 +49,18 @@ class ModelHooks:
 
         .. versionadded:: 0.1
         """
+
+
+class CompressionHooks:
+    """Ways to make a trained network smaller."""
+
+    @hookspec
+    def tunebench_compressions(self) -> Iterable[Compression]:  # type: ignore[empty-body]
+        """Return the plugin's compressions; a network is compressed by ``-m MODEL+NAME`` or ``-m MODEL+NAME:VALUE``.
+
+        .. versionadded:: 0.1
+        """
+
+
+NAMESPACES = (TargetClassTuner, DatasetHooks, ModelHooks, CompressionHooks)
+"""Every group of hooks."""

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import os
 import re
 import sys
 import types
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from tunebench import hookspecs
+from tunebench.compression import Compression
+from tunebench.digests import code_digest, module_that_holds
 from tunebench.errors import ENDED, PluginError, UsageError
 from tunebench.naming import cut, match_names, unknown_name
-from tunebench.source import Loader, contained, imported_beside
 from tunebench.source import PluginFile as PluginFile
+from tunebench.source import contained
 from tunebench.tuner import Tuner
 
 ENTRY_POINTS = "tunebench"
@@ -99,6 +99,27 @@ class Registry:
             found[tuner.name], self._owners[tuner.name] = tuner, plugin
         return dict(sorted(found.items()))
 
+    @cached_property
+    def compressions(self) -> dict[str, tuple[str, Compression]]:
+        """(plugin name, compression) of every usable one, sorted by name; of two of one name the first stays."""
+        found: dict[str, tuple[str, Compression]] = {}
+        for plugin, item in self.offered("tunebench_compressions"):
+            name = getattr(item, "name", None)
+            if not isinstance(item, Compression):
+                self.report(plugin, f"tunebench_compressions() returned {type(item).__name__}, not a Compression")
+            elif not isinstance(name, str) or not SLUG.fullmatch(name):
+                self.report(plugin, f"compression name {name!r} is not a slug (lower case letters, digits, hyphens)")
+            elif name in found:
+                self.report(plugin, f"compression {name!r} is defined by {found[name][0]!r} already")
+            else:
+                found[name] = plugin, item
+        return dict(sorted(found.items()))
+
+    def written_compressions(self) -> Iterator[tuple[str, Compression]]:
+        """What can be written after a ``+``, ``NAME`` or ``NAME:VALUE`` with the default, and the compression."""
+        for name, (_, compression) in self.compressions.items():
+            yield name if compression.default is None else f"{name}:{compression.default}", compression
+
     def named(self, hook: str) -> dict[str, Any]:
         """What plugins offer through ``hook`` (data sets or models), by name."""
         return {item.name: item for _, item in self.offered_by_name(hook)}
@@ -149,10 +170,6 @@ class Registry:
         modules = {id(module): module for module in found}
         return hashlib.sha256("".join(map(code_digest, modules.values())).encode()).hexdigest()
 
-    def owners(self, tuner: str, model: str) -> tuple[str, ...]:
-        """Names of the plugins that a cell needs: whose tuner, and whose model where it is not a bundled one."""
-        return tuple(dict.fromkeys([self.plugin_of(tuner), *self.owners_of("tunebench_models", model)]))
-
     def owners_of(self, hook: str, name: str) -> tuple[str, ...]:
         """Names of the plugins that offer ``name`` through ``hook``; none where it is a bundled one."""
         return tuple(plugin for plugin, item in self.offered_by_name(hook) if item.name == name)
@@ -172,7 +189,7 @@ def load_registry(
     ``only`` names the plugins to load; None means all.
     """
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
-    for spec in (hookspecs.TargetClassTuner, hookspecs.DatasetHooks, hookspecs.ModelHooks):
+    for spec in hookspecs.NAMESPACES:
         manager.add_hookspecs(spec)
     registry = Registry(manager)
     blocked = {name.strip() for name in os.environ.get("TUNEBENCH_DISABLED_PLUGINS", "").split(",")}
@@ -258,40 +275,10 @@ def tuner_fault(tuner: Any) -> str | None:
     return None
 
 
-def summary_of(tuner: Tuner) -> str:
-    """One sentence on what ``tuner`` does: its `summary`, or the first line of its class docstring."""
-    text = tuner.summary or (type(tuner).__doc__ or "").strip()
+def summary_of(item: Tuner | Compression) -> str:
+    """One sentence on what a tuner or a compression does: its ``summary``, or the first line of its docstring."""
+    text = item.summary or (type(item).__doc__ or "").strip()
     return text.partition("\n")[0].replace("`", "").strip()
-
-
-def module_that_holds(item: Any) -> types.ModuleType:
-    """A module itself, or the one that defines an object's class."""
-    return item if isinstance(item, types.ModuleType) else sys.modules[type(item).__module__]
-
-
-def code_digest(module: types.ModuleType) -> str:
-    """Hex sha256 over the content of a module's whole top-level package, or of its one file and its siblings."""
-    loader = getattr(module.__spec__, "loader", None)
-    if isinstance(loader, Loader):
-        return loader.package.content.digest
-    return package_digest(module.__name__)
-
-
-def package_digest(name: str) -> str:
-    """Hex sha256 over the content of the top-level package of module ``name``, which is not imported."""
-    top = importlib.util.find_spec(name.partition(".")[0])
-    digest = hashlib.sha256()
-    if top is not None and top.origin:
-        origin = Path(top.origin)
-        if top.submodule_search_locations:
-            names = (path.relative_to(origin.parent) for path in origin.parent.rglob("*") if path.is_file())
-            made = ("__pycache__", ".")
-            files = [name for name in names if not any(part.startswith(made) for part in name.parts)]
-        else:
-            files = [Path(origin.name), *map(Path, imported_beside(origin.read_bytes(), origin.parent))]
-        for file in sorted(files):
-            digest.update(str(file).encode() + b"\0" + (origin.parent / file).read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def one_line(exc: BaseException) -> str:

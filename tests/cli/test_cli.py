@@ -69,7 +69,7 @@ MISTAKES = {
     "run --plugin twice.py": "tuner 'sj' is defined by both 'synapse' and 'twice.py'",
     "list --plugin broken.py": "--plugin broken.py: ModuleNotFoundError",
     "run --sedes 3": "No such option",
-    "list tuner": "'tuner' is not one of 'tuners', 'datasets', 'models', 'plugins'",
+    "list tuner": "'tuner' is not one of 'tuners', 'datasets', 'models', 'compressions', 'plugins'",
     "leaderboard none": "none holds no run",
     "rnu": "unknown command 'rnu'; did you mean run",
 }
@@ -132,7 +132,7 @@ def test_list_as_text_and_json(tunebench, here):
     done = tunebench("list", "--json", "--plugin", "nudge.py")
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert sorted(found) == ["datasets", "honours", "models", "plugins", "tuners"]
+    assert sorted(found) == ["compressions", "datasets", "honours", "models", "plugins", "tuners"]
     assert found["tuners"]["nudge"] == "Adds one logit."
     assert list(found["tuners"]) == sorted(found["tuners"])
     assert {"original", "sj", "smvt-sj", "sj-k3", "sj-k4", "sj-k5", "cw-p", "cs-p"} <= set(found["tuners"])

@@ -75,7 +75,7 @@ def test_list_looks_again_only_when_something_changed(tunebench, own_cache, monk
     with monkeypatch.context() as patch:
         patch.setenv("TUNEBENCH_DISABLED_PLUGINS", "synapse")
         assert "smvt-sj" not in json.loads(tunebench("list", "--json").out)["tuners"]
-    monkeypatch.setattr("tunebench.plugins.package_digest", lambda name: "another")
+    monkeypatch.setattr("tunebench.digests.package_digest", lambda name: "another")
     before = completion.read()[0]
     assert tunebench("list", "--json") == first
     assert completion.read()[0] != before

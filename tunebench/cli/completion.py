@@ -65,7 +65,8 @@ def code_key() -> str:
     """Digest of all that decides what is installed: our code, the plugins' packages, versions, blocked plugins."""
     from importlib import metadata
 
-    from tunebench.plugins import installed, package_digest
+    from tunebench.digests import package_digest
+    from tunebench.plugins import installed
 
     packages = {"tunebench", *(point.module for point in installed())}
     facts = [

@@ -11,7 +11,7 @@ from tunebench.cli import completion
 from tunebench.cli.options import plugin_option
 from tunebench.cli.output import say
 
-KINDS = ("tuners", "datasets", "models", "plugins")
+KINDS = ("tuners", "datasets", "models", "compressions", "plugins")
 HONOURS = "honours"
 """Key of the limits that each tuner keeps in all that it proposes."""
 
@@ -22,7 +22,7 @@ HONOURS = "honours"
 @click.option("--markdown", is_flag=True, help="As a Markdown table, such as docs/tuners.md.")
 @plugin_option
 def command(kind: str | None, as_json: bool, markdown: bool, plugins: tuple[Path, ...]) -> None:
-    """List tuners, data sets, models and plugins; everything without KIND."""
+    """List tuners, data sets, models, compressions and plugins; everything without KIND."""
     key = None if plugins else completion.code_key()
     found = completion.recalled(key) if key else None
     if found is None:
@@ -69,6 +69,7 @@ def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
             "torchvision:NAME": "any of its classifiers, fitted to the data",
             "FILE.py:NAME": "class, function or instance of torch.nn.Module, or a ModelSpec",
         },
+        "compressions": {written: summary_of(item) for written, item in registry.written_compressions()},
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,
         HONOURS: {name: ", ".join(sorted(tuner.honours)) for name, tuner in registry.tuners.items()},
     }

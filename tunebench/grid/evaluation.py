@@ -11,12 +11,13 @@ from dataclasses import asdict
 import torch
 
 from tunebench.datasets import Samples
-from tunebench.errors import HostFault, InvalidOutput, TunebenchError, UsageError
+from tunebench.errors import HostFault, Inapplicable, InvalidOutput, TunebenchError, UsageError
 from tunebench.grid.provenance import THREADS, provenance
 from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.naming import cut, printable
-from tunebench.networks.models import ModelSpec, find_model, offered_models
+from tunebench.networks.compressed import network_of
+from tunebench.networks.models import ModelSpec
 from tunebench.plugins import Registry, load_registry, one_line
 from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.records import check_record
@@ -44,6 +45,8 @@ def run_cell(job: Job) -> Record:
         check_output(record, job)
     except InvalidOutput as exc:
         return record_of(job, origin, failure("invalid", str(exc)))
+    except Inapplicable as exc:
+        return record_of(job, origin, failure("skipped", str(exc)))
     except HostFault:
         raise
     except BaseException as exc:  # SystemExit too: it must not end the run
@@ -129,7 +132,7 @@ def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Call
 
 def model_of(registry: Registry, job: Job) -> ModelSpec:
     """The network of a cell."""
-    return find_model(job.cell.model, offered_models(registry).values(), job.network)
+    return network_of(job.cell.model, registry, job.network)
 
 
 def failure(status: str, reason: str) -> Record:

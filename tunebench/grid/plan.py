@@ -16,11 +16,12 @@ import torch
 from tunebench.datasets import Dataset, Place, expand_datasets, holdout, open_dataset
 from tunebench.errors import UsageError
 from tunebench.grid.observer import Silent
-from tunebench.grid.preparation import architectures
+from tunebench.grid.preparation import Absent, architectures
 from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_protect, resolve_targets
 from tunebench.networks import originals
-from tunebench.networks.models import ModelSpec, expand_models, find_model, offered_models
+from tunebench.networks.compressed import network_of
+from tunebench.networks.models import ModelSpec, expand_models, offered_models
 from tunebench.networks.originals import OriginalKey
 from tunebench.networks.recipes import Recipe, find_recipe
 from tunebench.plugins import Registry, load_registry
@@ -74,7 +75,7 @@ class Plan:
     """Why a network cannot be built for a data set."""
     recipe: Recipe | None = None
     """That of networks which come with their weights; None: what the suite says."""
-    failures: dict[OriginalKey, str] = field(default_factory=dict)
+    failures: dict[OriginalKey, Absent] = field(default_factory=dict)
     """Why there is no original."""
 
     def options(self) -> SearchOptions:
@@ -110,7 +111,7 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     registry = load_registry(options.plugins)
     tuners = registry.select(suite.tuners)
     offered, sources = offered_models(registry), registry.named("tunebench_datasets")
-    models = {name: find_model(name, offered.values()) for name in expand_models(suite.models, offered)}
+    models = {name: network_of(name, registry) for name in expand_models(suite.models, offered)}
     named = expand_datasets(suite.datasets, sources)
     datasets = {name: open_dataset(name, options.place, sources) for name in named}
     places = [check_targets(suite.targets, d.class_names, d.name, measured(d, suite)) for d in datasets.values()]
@@ -167,7 +168,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
     """All cells of the grid in sorted order, targets resolved."""
     search = plan.options()
     digests = {name: plan.registry.digest(name) for name in plan.tuners}
-    owners = {(tuner, model): plan.registry.owners(tuner, model) for tuner in plan.tuners for model in plan.models}
+    plugins = {tuner: plan.registry.plugin_of(tuner) for tuner in plan.tuners}
     sources = {name: plan.registry.owners_of("tunebench_datasets", name) for name in plan.datasets}
     by_place: dict[tuple[str, str], list[OriginalKey]] = {}
     for key in (*records, *plan.failures):
@@ -188,7 +189,7 @@ def make_jobs(plan: Plan, records: dict[OriginalKey, dict[str, Any]], options: R
                         search,
                         inputs,
                         options.plugins,
-                        owners[tuner, model],
+                        tuple(dict.fromkeys((plugins[tuner], *plan.models[model].owners))),
                         options.device,
                         options.place,
                         plan.models[model].file,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from pebble import ProcessExpired
 
-from tunebench.errors import StoreError, TunebenchError
+from tunebench.errors import Inapplicable, StoreError, TunebenchError
 from tunebench.grid.observer import Observer
 from tunebench.grid.outcomes import RETRIES, UNKNOWN_EXIT
 from tunebench.grid.suite import seconds_of
 from tunebench.networks import originals
 from tunebench.networks.architecture import architecture_of
-from tunebench.networks.models import ModelSpec, find_model, offered_models
+from tunebench.networks.compressed import network_of
+from tunebench.networks.models import ModelSpec
 from tunebench.networks.originals import OriginalKey
 from tunebench.networks.probe import built
 from tunebench.plugins import load_registry, one_line
@@ -43,7 +44,14 @@ class Origin:
     def spec(self) -> ModelSpec:
         """The network, in this process."""
         registry = load_registry(self.plugins, only=self.owners)
-        return find_model(self.model, offered_models(registry).values(), self.file)
+        return network_of(self.model, registry, self.file)
+
+
+class Absent(NamedTuple):
+    """Why there is no original: the status of its cells, and the reason."""
+
+    status: str
+    reason: str
 
 
 class Seen(NamedTuple):
@@ -94,23 +102,28 @@ def train_originals(
     for dataset in plan.datasets.values():
         originals.materialise(dataset)
     keys = list(plan.originals())
-    plan.failures |= {key: plan.unbuilt[place] for key in keys if (place := (key.dataset, key.model)) in plan.unbuilt}
+    places = {key: (key.dataset, key.model) for key in keys}
+    plan.failures |= {key: Absent("error", plan.unbuilt[p]) for key, p in places.items() if p in plan.unbuilt}
     missing = [key for key in keys if key not in plan.failures and originals.fault_of(key)]
     if missing:
         observer.stage("originals", len(missing))
     lines = [1 + i % engine.workers if observer.interactive else None for i in range(len(missing))]
     origins = {name: origin_of(plan, spec, options) for name, spec in plan.models.items()}
     work = [(key, origins[key.model], line, options.device) for key, line in zip(missing, lines, strict=True)]
-    for (key, *_), reason, failure in attempted(engine, train_one, work, None):
-        why = failure or reason
-        if why is not None:
-            plan.failures[key] = f"its original cannot be trained: {why}"
-            observer.warn(f"{key.dataset} {key.model} seed {key.seed}: {plan.failures[key]}")
+    for (key, *_), absent, failure in attempted(engine, train_one, work, None):
+        absent = Absent("error", f"its original cannot be trained: {failure}") if failure else absent
+        if absent is not None:
+            plan.failures[key] = absent
+            observer.warn(f"{key.dataset} {key.model} seed {key.seed}: {absent.reason}")
         observer.step(f"{key.dataset} {key.model} seed {key.seed}")
-    return {key: originals.original_record(key) for key in keys if key not in plan.failures}
+    records = {key: originals.original_record(key) for key in keys if key not in plan.failures}
+    for key, record in records.items():
+        for note in record.get("notes", ()):
+            observer.warn(f"{key.dataset} {key.model} seed {key.seed}: {note}")
+    return records
 
 
-def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> str | None:
+def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> Absent | None:
     """Worker's side of `train_originals`; the last items are the terminal line of its progress bar and the device.
 
     Returns why the original cannot be trained, or None.
@@ -123,15 +136,17 @@ def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> str | None:
         originals.ensure_original(key, origin.spec(), line=line, device=device)
     except StoreError:  # of this machine, not of the network
         raise
+    except Inapplicable as exc:
+        return Absent("skipped", str(exc))
     except BaseException as exc:
         isolation.limit_memory(None)  # telling what happened needs some
-        return one_line(exc)
+        return Absent("error", f"its original cannot be trained: {one_line(exc)}")
     return None
 
 
 def origin_of(plan: Plan, spec: ModelSpec, options: RunOptions) -> Origin:
     """Where workers find a network of ``plan``."""
-    return Origin(spec.name, options.plugins, plan.registry.owners_of("tunebench_models", spec.name), spec.file)
+    return Origin(spec.name, options.plugins, spec.owners, spec.file)
 
 
 def attempted(

@@ -95,9 +95,9 @@ def record_failures(
         if job.original in plan.failures:
             status, _ = verdict(job, store, options, observer)
             if status is None or status in FAILURES:
-                record = record_of(job, provenance(job), failure("error", plan.failures[job.original]))
+                status, reason = plan.failures[job.original]
+                record = record_of(job, provenance(job), failure(status, reason))
                 store.put("cells", job.cell, record | {"stage": "original"})
-                status = "error"
             counts[status] += 1
     return dict(counts)
 

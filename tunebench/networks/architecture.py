@@ -10,16 +10,27 @@ from torch import nn
 
 from tunebench.networks.spec import ModelSpec
 
+STEP = " + "
+"""Between a network and the compression that it went through."""
+
 
 def architecture_of(spec: ModelSpec, model: nn.Module) -> str:
     """A network in a key: bundled ones by their layers, others by a digest of their code and structure.
 
     The ``repr`` of somebody's module may hold an address, a date or the order of a set, and may lack what matters.
+    One that is made from another, whose uncompressed form ``model`` is, adds a digest of how (see `parent_of`).
     """
+    if spec.made is not None:
+        return f"{architecture_of(spec.made.parent, model)}{STEP}{spec.made.digest}"
     if spec.code is None:
         return repr(model)
     text = json.dumps([spec.code, structure(model)], sort_keys=True)
     return f"{type(model).__name__} {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def parent_of(architecture: str) -> str:
+    """What a key says of the network that another was made from."""
+    return architecture.rpartition(STEP)[0]
 
 
 def structure(model: nn.Module) -> list[Any]:

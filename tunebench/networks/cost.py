@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tunebench.networks.sites import ACTIVATIONS, WEIGHTED, Anatomy, Watch, first_float
+from tunebench.networks.storage import stored, unseen
 from tunebench.tuner import LogitEdit
 
 TRANSPOSED = frozenset({F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d})
@@ -41,13 +42,13 @@ class Cost(NamedTuple):
 
 
 def count_params(model: nn.Module) -> int:
-    """Non-zero parameters."""
-    return sum(int(torch.count_nonzero(p)) for p in model.parameters())
+    """Non-zero parameters, those included that a part holds in another form (see `networks.storage`)."""
+    return sum(int(torch.count_nonzero(p)) for p in model.parameters()) + unseen(model, "params")
 
 
 def count_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters and buffers, each counted once."""
-    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    """Bytes of all parameters and buffers as they are stored, each counted once."""
+    return sum(t.numel() * t.element_size() for t in stored(model).values())
 
 
 def count_flops(model: nn.Module, x: Tensor) -> int:
@@ -57,7 +58,8 @@ def count_flops(model: nn.Module, x: Tensor) -> int:
     activation functions the units with a non-zero incoming parameter. A recurrent layer counts its non-zero weights
     and biases at every step, attention its products as `torch.utils.flop_counter` does. Normalisation, pooling and
     additions are not counted. A network with scripted parts, whose calls cannot be seen, is counted densely by torch:
-    its products alone. ``x`` is one input batch (1, *shape), needed for the shapes alone.
+    its products alone. What a part computes beside torch it says itself (see
+    `networks.storage`). ``x`` is one input batch (1, *shape), needed for the shapes alone.
     """
     like = first_float(model)
     if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
@@ -67,7 +69,7 @@ def count_flops(model: nn.Module, x: Tensor) -> int:
     counter = Counter()
     with torch.no_grad(), Watch(counter):
         model(x if like is None else x.to(like))
-    return counter.total
+    return counter.total + unseen(model, "flops")
 
 
 class Counter:

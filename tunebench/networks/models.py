@@ -102,7 +102,7 @@ def offered_models(registry: Registry) -> dict[str, ModelSpec]:
         if isinstance(spec, ModelSpec):
             module = getattr(spec.build, "__module__", None) or "torch"
             own = [] if module.partition(".")[0] in LIBRARIES else [module]
-            found[spec.name] = replace(spec, code=registry.digest_of(plugin, *own))
+            found[spec.name] = replace(spec, code=registry.digest_of(plugin, *own), owners=(plugin,))
         else:
             registry.report(plugin, f"tunebench_models() returned {type(spec).__name__}, not a ModelSpec")
     return found

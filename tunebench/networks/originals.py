@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,8 @@ from tunebench.datasets import Dataset, Samples, holdout
 from tunebench.errors import StoreError, UsageError
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations
-from tunebench.networks.architecture import architecture_of
+from tunebench.networks.architecture import architecture_of, parent_of
+from tunebench.networks.compressed import blank, compress, on_meta, shapes_of
 from tunebench.networks.integrity import data_fault, header, original_fault
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
@@ -165,23 +166,14 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         train_rows, valid_rows = split_of(data, key.seed)
         x_valid, y_valid = data.x[valid_rows], data.y[valid_rows]
     classes = int(data.y.max()) + 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of("initialisation", key.seed))
-        model = built(spec, tuple(data.x.shape[1:]), classes).to(device)
-    x_train, y_train = data.x[train_rows].to(device), data.y[train_rows].to(device)
-    label = f"{key.dataset} {key.model} seed {key.seed}"
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed_of("noise", key.seed))  # of dropout and the like
-
-        def watched(batches: Iterable[Any], total: int, part: str) -> Iterable[Any]:
-            return bar(batches, total, label + part, line)
-
-        steps = run_recipe(model, x_train, y_train, key.recipe, key.seed, watched)
-    train, valid = (activations(model, x.to(device), max_hidden=key.max_hidden) for x in (x_train, x_valid))
+    samples = Samples(data.x[train_rows].to(device), data.y[train_rows].to(device))
+    make = trained if spec.made is None else made_from_parent
+    model, facts = make(key, spec, samples, classes, line)
+    train, valid = (activations(model, x.to(device), max_hidden=key.max_hidden) for x in (samples.x, x_valid))
     right = valid.logits.argmax(1).cpu() == y_valid
     record = {
-        "steps": steps,
-        "train_accuracy": float((train.logits.argmax(1) == y_train).double().mean()),
+        **facts,
+        "train_accuracy": float((train.logits.argmax(1) == samples.y).double().mean()),
         "valid_hits": torch.bincount(y_valid[right], minlength=classes).tolist(),
         "valid_totals": torch.bincount(y_valid, minlength=classes).tolist(),
         "seconds": time.perf_counter() - started,
@@ -200,6 +192,47 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     }
     save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, folder / "activations.safetensors")
     (folder / "original.json").write_text(json.dumps(record, indent=1))
+
+
+def trained(
+    key: OriginalKey, spec: ModelSpec, samples: Samples, classes: int, line: int | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A network trained by its recipe, and what its record says of that: ``steps`` of the optimiser."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("initialisation", key.seed))
+        model = built(spec, tuple(samples.x.shape[1:]), classes).to(samples.x.device)
+    label, device = f"{key.dataset} {key.model} seed {key.seed}", samples.x.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed_of("noise", key.seed))  # of dropout and the like
+
+        def watched(batches: Iterable[Any], total: int, part: str) -> Iterable[Any]:
+            return bar(batches, total, label + part, line)
+
+        return model, {"steps": run_recipe(model, samples.x, samples.y, key.recipe, key.seed, watched)}
+
+
+def made_from_parent(
+    key: OriginalKey, spec: ModelSpec, samples: Samples, classes: int, line: int | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A network compressed from its parent, and what its record says of that.
+
+    ``notes`` are told to the user by every run, ``lineage`` holds the shapes of what was made on the way, for
+    `load_original`.
+    """
+    assert spec.made is not None
+    origin, parent = parent_key(key, spec), spec.made.parent
+    record = ensure_original(origin, parent, line=line, device=str(samples.x.device))
+    before, _ = load_original(origin, parent)
+    lineage = [*record.get("lineage", []), *([shapes_of(before.state_dict())] if parent.made else [])]
+    seed = seed_of("compression", key.model, key.seed)
+    model, notes = compress(spec.made, before.to(samples.x.device), samples, classes, seed)
+    return model, {"steps": 0, "notes": notes, "lineage": lineage}
+
+
+def parent_key(key: OriginalKey, spec: ModelSpec) -> OriginalKey:
+    """The key of the original that the one of ``key`` is made from."""
+    assert spec.made is not None
+    return replace(key, model=spec.made.parent.name, architecture=parent_of(key.architecture))
 
 
 def split_of(data: Samples, seed: int) -> tuple[Tensor, Tensor]:
@@ -225,9 +258,14 @@ def load_original(key: OriginalKey, spec: ModelSpec) -> tuple[nn.Module, dict[st
     if fault:
         raise StoreError(f"the original in {key.folder} cannot be used: {fault}; run again, and it is made anew")
     data = load_split(key.data, "train")
+    shape = tuple(data.x.shape[1:])
     with torch.random.fork_rng(devices=[]):
-        model = built(spec, tuple(data.x.shape[1:]), int(data.y.max()) + 1)
-    if spec.code is not None and architecture_of(spec, model) != key.architecture:
+        model = built(spec, shape, int(data.y.max()) + 1)
+    if (spec.code or spec.made) and architecture_of(spec, model) != key.architecture:
         raise UsageError(f"the code of network {key.model!r} is not what the run began with; use that, or run again")
-    load_model(model, key.folder / "model.safetensors")
+    weights = key.folder / "model.safetensors"
+    if spec.made is not None:
+        states = [*original_record(key)["lineage"], shapes_of(load_file(weights))]
+        model = blank(spec, model, [on_meta(state) for state in states], shape)
+    load_model(model, weights)
     return model.eval(), load_file(key.folder / "activations.safetensors")

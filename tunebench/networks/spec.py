@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from tunebench.compression import Compression
 from tunebench.source import PluginFile
 
 if TYPE_CHECKING:
@@ -42,3 +43,20 @@ class ModelSpec:
     """The user's file that it comes from, for workers to load it by value."""
     recipe: str | None = None
     """The recipe that trains it to the end, and by default; None: what the data set or the suite says."""
+    owners: tuple[str, ...] = ()
+    """Names of the plugins that it comes from."""
+    made: Made | None = None
+    """How it is made, where it is made from another one."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a network is made from a trained one: by a compression, with a value that it takes."""
+
+    parent: ModelSpec
+    compression: Compression
+    value: Any
+    digest: str
+    """Of the compression's name, value, code and packages."""
+    networks: Mapping[str, ModelSpec] = field(default_factory=dict)
+    """Other networks that the value names."""

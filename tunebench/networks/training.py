@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tunebench.errors import Inapplicable
 from tunebench.networks.losses import Loss, logit_gradient
 from tunebench.networks.sites import first_float
 from tunebench.networks.stacks import Descent, descend, differentiate, gradients, linear_stack, numbers
@@ -191,8 +192,12 @@ def fine_tune(
     ``lr`` is the step size of plain SGD, with ``weight_decay``, or an `Optimiser`, which has its own. Every parameter
     is trained, also where the original was frozen. Dropout and the like draw from ``seed``, the global generators
     stay as they were. Where training diverges, the weights are put back: too large a step is a poor trial, not a
-    broken tuner.
+    broken tuner. Inapplicable, with the reason, where a part of the network says that it is ``untrainable``.
     """
+    for part in model.modules():
+        reason = getattr(part, "untrainable", None)
+        if reason is not None:
+            raise Inapplicable(str(reason))
     optimiser = lr if isinstance(lr, Optimiser) else Optimiser(lr, weight_decay=weight_decay)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.requires_grad_(True)

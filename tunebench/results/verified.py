@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from tunebench.cache import cache_root
-from tunebench.plugins import code_digest
+from tunebench.digests import code_digest
 
 
 class Verified:

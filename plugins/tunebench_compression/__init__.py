@@ -1,0 +1,13 @@
+"""Compressions (docs/compression.md): a trained network made smaller, by the libraries that do so best."""
+
+from __future__ import annotations
+
+from tunebench import Compression, hookimpl
+from tunebench_compression.lowrank import LowRank
+from tunebench_compression.weights import Binary, Prune
+
+
+@hookimpl
+def tunebench_compressions() -> list[Compression]:
+    """The compressions of this package."""
+    return [Prune(), Binary(), LowRank()]
