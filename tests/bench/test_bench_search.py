@@ -11,7 +11,7 @@ from references import alternate, inputs, note, task_of
 
 from tunebench import Tuner
 from tunebench.grid.latency import in_turn
-from tunebench.networks.edits import fold
+from tunebench.networks.edits import anatomy_of, fold
 from tunebench.plugins import load_registry
 from tunebench.selection import tradeoff
 from tunebench.selection.search import search
@@ -41,7 +41,7 @@ class Prepared(Tuner):
     def tune(self, task, params, prepared):
         """The edit, or a network that has to be run to be scored."""
         edit = self.tuner.tune(task, params, prepared)
-        return fold(task.model, edit.scaled(SCALE)) if self.forward else edit
+        return fold(task.model, edit.scaled(SCALE), anatomy_of(task)) if self.forward else edit
 
 
 def test_trials_against_forwards(benchmark):
@@ -64,7 +64,8 @@ def test_folded_latency(benchmark, name):
     """One sample through the folded network takes at most 1.08 times as long as through the original."""
     torch.set_num_threads(1)
     task, tuner = task_of(name), load_registry().tuner("smvt-sj")
-    folded = fold(task.model, tuner.tune(task, {"n": 7}, tuner.prepare(task)).scaled(SCALE))
+    edit = tuner.tune(task, {"n": 7}, tuner.prepare(task)).scaled(SCALE)
+    folded = fold(task.model, edit, anatomy_of(task))
     ratios = sorted(in_turn(folded, copy.deepcopy(task.model), task.x_valid[:1])[1] for _ in range(5))
     note(benchmark, f"one sample through the folded smvt-sj, n = 7, {name}", "its original", ratios[2], 1.08)
     with torch.inference_mode():

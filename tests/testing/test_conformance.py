@@ -246,7 +246,7 @@ def test_check_runs_in_a_worker(tmp_path, capsys, monkeypatch):
     assert exit_info.value.code == 1
     assert "dies\n  FAILED   worker: its process was ended by SIGSEGV" in printed
     assert "fills\n  ok       name\n  FAILED   output: tune() raised RuntimeError" in printed
-    assert "  ok       cell\n  24 ok\n" in printed
+    assert "  ok       cell\n  25 ok\n" in printed
 
 
 @pytest.mark.parametrize(
