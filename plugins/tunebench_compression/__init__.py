@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunebench import Compression, hookimpl
+from tunebench_compression.integers import Int8
 from tunebench_compression.lowrank import LowRank
 from tunebench_compression.weights import Binary, Prune
 
@@ -10,4 +11,4 @@ from tunebench_compression.weights import Binary, Prune
 @hookimpl
 def tunebench_compressions() -> list[Compression]:
     """The compressions of this package."""
-    return [Prune(), Binary(), LowRank()]
+    return [Prune(), Binary(), LowRank(), Int8()]
