@@ -6,6 +6,7 @@ Nothing here imports torch, as in `tunebench.tuner`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ class Compression:
 
 def share(text: str, most: float = 1.0) -> float:
     """A share above 0 and below 1, or up to ``most`` where that is more; ValueError for anything else."""
-    value = float(text)
-    if not 0 < value <= most or (most == 1.0 and value == 1.0):
-        raise ValueError(f"give a share above 0 and {'below 1' if most == 1.0 else f'at most {most:g}'}, such as 0.5")
-    return value
+    with suppress(ValueError):
+        value = float(text)
+        if 0 < value <= most and not value == most == 1.0:
+            return value
+    raise ValueError(f"give a share above 0 and {'below 1' if most == 1.0 else f'at most {most:g}'}, such as 0.5")

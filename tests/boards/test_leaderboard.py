@@ -209,6 +209,16 @@ def test_the_paper_protocol_is_marked():
     assert any("selected on test" in note for note in notes)
 
 
+def test_limits_of_a_run_are_said():
+    """What no choice could break stands below the table; limits that forbid nothing, or were not known yet, do not."""
+    suite = {"protocol": "holdout", "seeds": 3, "max_steps": 2000, "synapse_layers": "all", "protect": []}
+    assert leaderboard.remarks([], suite) == leaderboard.remarks([], {"protocol": "holdout", "seeds": 3})
+    narrow = {**suite, "max_steps": 50, "protect": ["3:0.5", "5"], "max_new_params": 0, "synapse_layers": "not 0"}
+    said = "limits of every choice: "
+    said += "max_steps 50; protect 3:0.5, 5; synapse_layers not 0; max_new_params 0"
+    assert said in leaderboard.remarks([], narrow)
+
+
 def test_blocks_are_told_apart():
     """A model's name may hold a colon and a data set's a slash; the place is split at the last slash."""
     lock = {"targets": {"npz:a/b.npz/mlp:12-8": ["1", "2+3"]}}

@@ -29,6 +29,14 @@ def test_the_highest_certified_recall_wins():
     assert taken(line("last-layer", 0.85, 0.90, True), line("logit-bias", 0.85, 0.90, True))[0] == "logit-bias"
 
 
+def test_the_fewest_extras_win_a_tie():
+    """Where interpolated, say, chose what shifted chose, it is called shifted, in whatever order a record has them."""
+    variants = ("certified", "interpolated", "shifted", "plain")
+    for few in range(1, 4):
+        lines = [line("logit-bias", 0.9, 0.9, variant=variant) for variant in variants[:few]]
+        assert pick([ORIGINAL, *lines], Wish(0)).line.variant == variants[few - 1]
+
+
 def test_a_certified_step_back_hides_nothing():
     """A point that is certified and lower than the original is no reason to keep the network as it is."""
     tuner, why = taken(line("logit-bias", 0.79, 0.91, True), line("last-layer", 0.95, 0.90, missing=400))

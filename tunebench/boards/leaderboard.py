@@ -17,6 +17,7 @@ from tunebench.naming import one_line
 from tunebench.results.cells import STATUSES, Cell
 from tunebench.results.reading import UNVERIFIED, opened, planned_blocks, read_records
 from tunebench.selection.budgets import BUDGETS, broken, named
+from tunebench.selection.constraints import stated
 
 COLUMNS = (
     "dataset", "model", "target", "tuner", "status", "seeds", "seeds_planned", "ta", "ta_low", "ta_high", "ta_gain",
@@ -275,4 +276,6 @@ def remarks_on_suite(suite: Row) -> list[str]:
         notes.append("one seed: no intervals and no tie groups, because nothing tells luck from merit")
     if suite["seeds"] == 2:
         notes.append("two seeds: little tells luck from merit; intervals are wide, and a lead of points can be chance")
+    if limits := stated(suite):
+        notes.append(f"limits of every choice: {limits}")
     return [*notes, UNVERIFIED]

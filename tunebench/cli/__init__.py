@@ -20,7 +20,7 @@ COMMANDS = {
     "explain": "Say what a word, a column, a status or an option means.",
     "gate": "Fail when a run is worse than a baseline.",
     "leaderboard": "Print the leaderboard of a run.",
-    "list": "List tuners, data sets, models and plugins.",
+    "list": "List tuners, data sets, models, compressions and plugins.",
     "merge": "Merge run folders into one.",
     "new": "Write a plugin package, ready to install and test.",
     "paper": "Set the published tables and figures beside ours.",

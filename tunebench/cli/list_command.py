@@ -68,6 +68,7 @@ def look(plugins: tuple[Path, ...]) -> tuple[completion.Found, bool]:
             "mlp:W1-W2-...": "any hidden widths",
             "torchvision:NAME": "any of its classifiers, fitted to the data",
             "FILE.py:NAME": "class, function or instance of torch.nn.Module, or a ModelSpec",
+            "MODEL+NAME": "any of these, compressed by NAME: see tunebench list compressions",
         },
         "compressions": {written: summary_of(item) for written, item in registry.written_compressions()},
         "plugins": {name: "ok" for name, _ in registry.manager.list_name_plugin()} | registry.problems,

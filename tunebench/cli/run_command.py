@@ -20,7 +20,12 @@ from tunebench.cli.output import say
     "datasets",
     help="Data set: a name or glob, npz:FILE, imagefolder:DIR (or an archive of it), such as mnist or 'emnist-*'.",
 )
-@many("-m", "--model", "models", help="Network: a name or glob, mlp:W1-W2-..., FILE.py:NAME, torchvision:NAME.")
+@many(
+    "-m",
+    "--model",
+    "models",
+    help="Network: a name or glob, mlp:W1-W2-..., FILE.py:NAME, torchvision:NAME; MODEL+NAME compresses it.",
+)
 @many("-t", "--tuner", "tuners", help="Tuner: a name or glob, such as logit-bias or 'sj*'.")
 @many("--target", "targets", help="weakest, weakest:N, all, a class, or classes joined by +, such as 5 or 3+5.")
 @click.option("--seeds", type=int, help="Number of originals, trained from seeds 0 to N-1.")

@@ -25,7 +25,7 @@ from tunebench.networks.spec import Made, ModelSpec
 from tunebench.plugins import Registry
 from tunebench.source import PluginFile
 
-WRITTEN = re.compile(r"(?P<base>.+)\+(?P<name>[A-Za-z][\w-]*)(?::(?P<value>.+))?", re.DOTALL)
+WRITTEN = re.compile(r"(?P<base>.+)\+(?P<name>[A-Za-z][\w-]*)(?::(?P<value>.*))?", re.DOTALL)
 """The last compression of a name; a path may hold a ``+`` as well, but no name up to its end or a colon after it."""
 EPOCHS, FEWEST, MOST = 3, 300, 2400
 """Passes over the training samples that a compression should take, and optimiser steps at least and at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.stats import binomtest
@@ -43,8 +43,9 @@ class Line:
 
     @property
     def size(self) -> tuple[int, int]:
-        """How much the network changes: by its tuner, then whether a bias comes on top."""
-        return ORDER.index(self.tuner) if self.tuner in ORDER else len(ORDER), int(self.variant != "plain")
+        """How much the network changes: by its tuner, then by what the host adds to the tuner's result."""
+        extras: tuple[Variant, ...] = get_args(Variant)
+        return ORDER.index(self.tuner) if self.tuner in ORDER else len(ORDER), extras.index(self.variant)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tunebench.errors import UsageError
-from tunebench.tuner import LogitEdit, TuningTask
+from tunebench.tuner import MAX_STEPS, LogitEdit, TuningTask
 
 if TYPE_CHECKING:
     from tunebench.selection.selector import SearchOptions
@@ -37,13 +37,23 @@ def check_limits(limits: Mapping[str, Any]) -> None:
     if params is not None and not 0 <= params <= MOST_PARAMS:
         raise UsageError(f"max_new_params is {params}; give 0 or more non-zero parameters that may be added")
     if weight is not None and not 0 < weight <= LARGEST_WEIGHT:
-        raise UsageError(f"max_weight is {weight}; give the largest size of a new weight, above 0")
+        raise UsageError(
+            f"max_weight is {weight}; give the largest size of a new weight, above 0 and at most {LARGEST_WEIGHT:g}"
+        )
     layers = limits.get("synapse_layers", ALL_LAYERS)
     if layers != ALL_LAYERS and not LAYERS.fullmatch(layers):
         raise UsageError(
             f"synapse_layers is {layers!r}; name hidden layers counted from 0, or from the last by -1, such as "
             f"'0,1', '-1' or 'not 0', or {ALL_LAYERS!r}"
         )
+
+
+def stated(limits: Mapping[str, Any]) -> str:
+    """What the limits of a suite, or of a lock, forbid: ``max_steps 50; protect 3:0.5, 5``. Empty for nothing."""
+    free = {"max_steps": MAX_STEPS, "synapse_layers": ALL_LAYERS}
+    given = {name: limits.get(name) for name in LIMITS if limits.get(name) not in (None, free.get(name))}
+    texts = {name: ", ".join(value) if isinstance(value, list | tuple) else f"{value}" for name, value in given.items()}
+    return "; ".join(f"{name} {text}" for name, text in texts.items() if text)
 
 
 def layers_of(text: str, count: int) -> tuple[int, ...]:

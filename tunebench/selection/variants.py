@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunebench.selection.selector import Candidate, Selector
 
 Variant = Literal["plain", "shifted", "interpolated", "certified"]
+"""In the order of the tables: each of the first three contains the one before."""
 Maker = Callable[["Selector", "Candidate", tradeoff.Margins], None]
 
 

@@ -84,11 +84,12 @@ def suite_file(suite: Row) -> str:
 def origin(lock: Row) -> list[tuple[str, str]]:
     """Rules, versions and checksums, as terms and texts."""
     suite, rest = lock["suite"], lock["inputs"]["rest"]
+    seeds, trials = counted(suite["seeds"], "seed"), counted(suite["trials"], "trial")
     versions = [f"{name} {rest[name]}" for name in ("tunebench", "torch", "numpy", "optuna") if name in rest]
     data = [f"{name} {digest[:12]}" for name, digest in sorted(lock.get("data", {}).items())]
     recipes = [f"{name} {recipe}" for name, recipe in sorted(lock.get("recipes", {}).items())]
     return [
-        ("Protocol", f"{suite['protocol']}, {suite['seeds']} seeds, {suite['trials']} trials per search"),
+        ("Protocol", f"{suite['protocol']}, {seeds}, {trials} per search"),
         ("Originals", ", ".join(recipes) or str(suite.get("recipe"))),
         ("Versions", ", ".join(versions)),
         ("Data, SHA-256", ", ".join(data) or "unknown"),
