@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tunebench import Compression, hookimpl
+from tunebench_compression.channels import Channels
+from tunebench_compression.distillation import Distill
 from tunebench_compression.integers import Int8
 from tunebench_compression.lowrank import LowRank
 from tunebench_compression.weights import Binary, Prune
@@ -11,4 +13,4 @@ from tunebench_compression.weights import Binary, Prune
 @hookimpl
 def tunebench_compressions() -> list[Compression]:
     """The compressions of this package."""
-    return [Prune(), Binary(), LowRank(), Int8()]
+    return [Prune(), Channels(), Int8(), Binary(), LowRank(), Distill()]

@@ -27,6 +27,7 @@ TUNERS = (
 )
 """One tuner or more of every bundled family."""
 FORMS = ("prune:0.8", "binary", "lowrank:0.3")
+ALL = (*FORMS, "channels:0.4", "distill:0.6")
 
 
 def weights(model):
@@ -91,7 +92,7 @@ def blank_copy(kind, written):
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
-@pytest.mark.parametrize("written", FORMS)
+@pytest.mark.parametrize("written", ALL)
 def test_rebuilt_from_shapes(written, kind):
     """A network is rebuilt from its parent's architecture and the shapes of its state dict alone."""
     model, _ = pressed(kind, written)
@@ -99,7 +100,10 @@ def test_rebuilt_from_shapes(written, kind):
         assert torch.equal(blank_copy(kind, written)(samples().x[:9]), model(samples().x[:9]))
 
 
-@pytest.mark.parametrize(("written", "points"), [("prune:0.8", 0.03), ("binary", 0.08), ("lowrank:0.3", 0.03)])
+@pytest.mark.parametrize(
+    ("written", "points"),
+    [("prune:0.8", 0.03), ("binary", 0.08), ("lowrank:0.3", 0.03), ("channels:0.4", 0.03), ("distill:0.6", 0.03)],
+)
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_it_still_classifies(kind, written, points):
     """Little accuracy is lost on samples that were not trained on."""
