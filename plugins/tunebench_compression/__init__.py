@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunebench import Compression, hookimpl
+from tunebench_compression.amc import Amc
 from tunebench_compression.channels import Channels
 from tunebench_compression.distillation import Distill
 from tunebench_compression.integers import Int8
@@ -13,4 +14,4 @@ from tunebench_compression.weights import Binary, Prune
 @hookimpl
 def tunebench_compressions() -> list[Compression]:
     """The compressions of this package."""
-    return [Prune(), Channels(), Int8(), Binary(), LowRank(), Distill()]
+    return [Prune(), Channels(), Int8(), Binary(), LowRank(), Distill(), Amc()]
