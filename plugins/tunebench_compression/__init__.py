@@ -8,10 +8,11 @@ from tunebench_compression.channels import Channels
 from tunebench_compression.distillation import Distill
 from tunebench_compression.integers import Int8
 from tunebench_compression.lowrank import LowRank
+from tunebench_compression.nas import Nas
 from tunebench_compression.weights import Binary, Prune
 
 
 @hookimpl
 def tunebench_compressions() -> list[Compression]:
     """The compressions of this package."""
-    return [Prune(), Channels(), Int8(), Binary(), LowRank(), Distill(), Amc()]
+    return [Prune(), Channels(), Int8(), Binary(), LowRank(), Distill(), Amc(), Nas()]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tunebench import Compression, CompressionTask
 from tunebench.compression import share
 from tunebench_compression.thinning import LIBRARY, fresh, resized, thin
-from tunebench_compression.training import taught
+from tunebench_compression.training import lessons, taught
 
 
 class Distill(Compression):
@@ -39,7 +39,7 @@ class Distill(Compression):
         sizes = [sum(p.numel() for p in model.parameters()) for model in (student, task.model)]
         if sizes[0] > sizes[1]:
             task.notes.append(f"the student has {sizes[0]:,} parameters, its teacher {sizes[1]:,}")
-        return taught(student, task, shares=2.0)
+        return taught(student, task, lessons(task), 2.0)
 
     def rebuild(self, task: CompressionTask, value: float | str, state: Mapping[str, Tensor]) -> nn.Module:
         """The student, untrained."""

@@ -38,9 +38,8 @@ def run(
     return model.eval()
 
 
-def taught(student: nn.Module, task: CompressionTask, shares: float) -> nn.Module:
-    """Train ``student``, which is new, by what ``task.model`` says and by the labels; returns it in eval mode."""
-    steps = max(1, round(shares * task.steps))
+def lessons(task: CompressionTask) -> Loss:
+    """What ``task.model`` says of every sample and the labels, as a loss of logits and numbers of samples (B,)."""
     with torch.no_grad():
         said = torch.cat([task.model(x) for x in task.x.split(512)])
 
@@ -48,6 +47,12 @@ def taught(student: nn.Module, task: CompressionTask, shares: float) -> nn.Modul
         hard = F.cross_entropy(logits, task.y[rows])
         return (1 - ALPHA) * hard + ALPHA * softened(logits, said[rows], TEMPERATURE)
 
+    return loss
+
+
+def taught(student: nn.Module, task: CompressionTask, loss: Loss, shares: float) -> nn.Module:
+    """Train ``student``, which is new, by `lessons`, for so many times the task's steps; returns it in eval mode."""
+    steps = max(1, round(shares * task.steps))
     rows = torch.arange(len(task.y), device=task.y.device)
     return run(student, minibatches(task.x, rows, steps, task.seed), loss, steps, task.seed, lr=FROM_SCRATCH)
 

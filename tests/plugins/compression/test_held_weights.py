@@ -27,7 +27,7 @@ TUNERS = (
 )
 """One tuner or more of every bundled family."""
 FORMS = ("prune:0.8", "binary", "lowrank:0.3")
-ALL = (*FORMS, "channels:0.4", "distill:0.6", "amc:0.5")
+ALL = (*FORMS, "channels:0.4", "distill:0.6", "amc:0.5", "nas:0.6")
 
 
 def weights(model):

@@ -7,7 +7,8 @@ import torch
 from pressed import parent, pressed, samples, spec_of
 
 from tunebench import Inapplicable
-from tunebench.networks.compressed import compress
+from tunebench.datasets import Samples
+from tunebench.networks.compressed import blank, compress, on_meta, shapes_of
 from tunebench.networks.cost import count_flops
 
 
@@ -44,3 +45,35 @@ def test_amc_says_what_it_cannot():
     """So few operations that no layer could stay."""
     with pytest.raises(Inapplicable, match=r"no share of channels in each layer leaves 0.01 of the FLOPs"):
         compress(spec_of("amc:0.01").made, parent("mlp"), samples(), 10, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_nas_keeps_to_its_limit(kind):
+    """Another network, of fewer operations than were allowed, that learned what the original says."""
+    after, x = pressed(kind, "nas:0.6")[0], samples().x
+    assert count_flops(after, x[:1]) <= 0.6 * count_flops(parent(kind), x[:1])
+    with torch.no_grad():
+        assert float((after(x).argmax(1) == parent(kind)(x).argmax(1)).double().mean()) > 0.9
+
+
+def test_nas_without_images():
+    """Samples that are no images get dense layers alone; the network is rebuilt from the names of its parts."""
+    flat = torch.nn.Sequential(*parent("mlp")[1:])
+    few = Samples(samples().x.flatten(1)[:200], samples().y[:200])
+    spec = spec_of("nas:0.5")
+    after, _ = compress(spec.made, flat, few, 10, seed=0)
+    assert {type(part) for part in after.modules()} <= {
+        torch.nn.Sequential,
+        torch.nn.Flatten,
+        torch.nn.Linear,
+        torch.nn.ReLU,
+    }
+    again = blank(spec, flat, [on_meta(shapes_of(after.state_dict()))], (64,))
+    again.load_state_dict(after.state_dict())
+    assert torch.equal(again.eval()(few.x), after(few.x))
+
+
+def test_nas_says_what_it_cannot():
+    """So few operations that no network of the space has them."""
+    with pytest.raises(Inapplicable, match=r"no network of the search space has as little as 0.001 of the FLOPs"):
+        compress(spec_of("nas:0.001").made, parent("mlp"), samples(), 10, seed=0)
