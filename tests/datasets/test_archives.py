@@ -60,6 +60,10 @@ def packed(path, *members):
         ([{"type": tarfile.LNKTYPE, "linkname": "b.png", "size": 0}], "a link or a device"),
         ([{"type": tarfile.FIFOTYPE, "size": 0}], "a link or a device"),
         ([{}, {}], "'train/ant/1.png' twice"),
+        ([{"name": "train"}, {}], "'train/ant/1.png' twice, or inside of another file"),
+        ([{}, {"name": "train/ant"}], "'train/ant' twice"),
+        ([{"name": "train/ant"}, {}], "inside of another file"),
+        ([{"name": "train/" + 300 * "a"}], "under a name that no file can have"),
         ([{}], "train/ant/1.png is no readable image"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import lzma
@@ -20,11 +21,17 @@ from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
 from tunebench.datasets.files import ImageFolder, Npz
 from tunebench.datasets.images import parts_of, subfolders
 from tunebench.errors import DataError
+from tunebench.naming import cut
 
 MOST_FILES, MOST_BYTES = 10**6, 2**33
 """In an archive, unpacked."""
 UNREADABLE = (tarfile.TarError, BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, RuntimeError)
 """What the readers of damaged and encrypted archives raise."""
+UNNAMEABLE = {
+    **dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), "twice, or inside of another file"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ), "under a name that no file can have here"),
+}
+"""What is wrong with a name, by the error that a file of that name meets."""
 VERSION = 1
 """Raise it when images are decoded differently."""
 
@@ -109,14 +116,24 @@ def unpack(path: Path, folder: Path) -> None:
             place = PurePosixPath(name)
             if place.is_absolute() or ".." in place.parts or "\0" in name or "\\" in name:
                 raise DataError(f"{path} holds {name!r}, which leads out of its folder; pack it again")
-            target = folder / place
-            if target.exists():
-                raise DataError(f"{path} holds {name!r} twice; pack it again")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file, content:
+            try:
+                file = new_file(folder / place)
+            except OSError as error:
+                if error.errno in UNNAMEABLE:
+                    raise DataError(
+                        f"{path} holds {cut(name, 80)!r} {UNNAMEABLE[error.errno]}; pack it again"
+                    ) from error
+                raise
+            with file, content:
                 shutil.copyfileobj(content, file)
     except UNREADABLE as error:
         raise DataError(f"{path} is no readable archive ({reason(error)})") from error
+
+
+def new_file(place: Path) -> IO[bytes]:
+    """A file that was not there, open for writing, and the folders that it lies in; OSError where it cannot be made."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place.open("xb")
 
 
 def files_in(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
