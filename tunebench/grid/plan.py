@@ -15,6 +15,7 @@ import torch
 
 from tunebench.datasets import Dataset, Place, expand_datasets, holdout, open_dataset
 from tunebench.errors import UsageError
+from tunebench.grid import pace
 from tunebench.grid.observer import Silent
 from tunebench.grid.preparation import Absent, architectures
 from tunebench.grid.suite import Suite
@@ -238,7 +239,12 @@ def describe(suite: Suite, options: RunOptions) -> str:
     steps = sum(key.recipe.steps or 20_000 for key in missing)
     targets = len(suite.targets)
     cells = len(keys) * targets * len(plan.tuners)
-    minutes = (steps * 1e-3 + cells * suite.trials * 0.15) / options.jobs / 60
+    places = [
+        (data, model, name) for data, model in itertools.product(plan.datasets, plan.models) for name in plan.tuners
+    ]
+    searches = {pace.name_of(*place): bool(plan.registry.tuner(place[2]).search_space()) for place in places}
+    seconds, measured = pace.expected(searches, suite.trials)
+    minutes = (steps * 1e-3 + seconds * suite.seeds * targets) / options.jobs / 60
     return "\n".join(
         [
             f"data sets  {', '.join(plan.datasets)}",
@@ -249,6 +255,7 @@ def describe(suite: Suite, options: RunOptions) -> str:
             f"originals  {len(keys)}, to train: {len(missing)} ({steps:,} steps)",
             *(f"fails      {' '.join(place)}: {why}" for place, why in plan.unbuilt.items()),
             f"cells      {cells} or more (each target name counted once)",
-            f"estimate   about {minutes:.0f} min with -j {options.jobs}; nothing was run",
+            f"estimate   about {minutes:.1f} min with -j {options.jobs}, latency apart; {measured} of {len(searches)} "
+            "paces are known from earlier runs here, the rest is a guess; nothing was run",
         ]
     )

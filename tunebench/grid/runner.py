@@ -15,6 +15,7 @@ from tunebench.grid.evaluation import failure, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
 from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
+from tunebench.grid.pace import paced
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.preparation import architectures, train_originals
 from tunebench.grid.provenance import provenance
@@ -134,7 +135,7 @@ def run_cells(
             observer.step(f"{job.cell.path.with_suffix('')} {status}, by another run")
         return None
 
-    for job, future in in_flight(engine, silent_cell, take, timeout):
+    for job, future in paced(engine, silent_cell, take, timeout):
         record = outcome(future, job, timeout)
         name = job.cell.path.with_suffix("")
         if isinstance(record, Lost) and lost[job.cell] < RETRIES:
