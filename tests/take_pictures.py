@@ -11,7 +11,7 @@ from browser import Visit, chromium
 from tunebench.boards import chart_data, leaderboard, page, plots
 
 ROOT = Path(__file__).parents[1]
-BOARDS = ("mnist", "fashion-mnist")
+BOARDS = ("mnist-converged", "fashion-mnist-converged", "mnist", "fashion-mnist")
 SHOTS = {
     "page-desk": {"viewport": {"width": 1100, "height": 1000}},
     "page-dark": {"viewport": {"width": 1100, "height": 1000}, "color_scheme": "dark"},
@@ -35,7 +35,7 @@ def take_shots(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         path = Path(scratch) / "page.html"
-        path.write_text(page.render(leaderboard.build(ROOT / "leaderboards" / "mnist")), encoding="utf-8")
+        path.write_text(page.render(leaderboard.build(ROOT / "leaderboards" / "mnist-converged")), encoding="utf-8")
         for name, options in SHOTS.items():
             visit = Visit(browser, path, **options)
             visit.page.locator("#variant").select_option("shifted")
