@@ -48,6 +48,24 @@ def test_certificates(benchmark, monkeypatch, name):
     assert ratio <= 1.25
 
 
+def test_certificates_of_a_grid(benchmark, monkeypatch):
+    """Over every bundled tuner, ten trials each as on the published boards, certificates add at most 5 %."""
+    torch.set_num_threads(1)
+    task, options = task_of(), SearchOptions(trials=10)
+    test = Samples(task.x_train[:VALID], task.y_train[:VALID])
+    tuners = load_registry().tuners
+
+    def run():
+        for name in tuners:
+            result_of(task, load_registry().tuner(name), options, lambda: test)
+
+    bare = without(monkeypatch, searching, "path_of", lambda *_: None, run)
+    ratio = alternate(run, bare, 1, time.process_time)
+    note(benchmark, f"a cell of each of {len(tuners)} tuners", f"without certificates ({inputs()[2]})", ratio, 1.05)
+    benchmark.pedantic(lambda: None, rounds=1)
+    assert ratio <= 1.05
+
+
 def test_interpolation(benchmark, monkeypatch):
     """The interpolated variant adds at most a sixth to a cell of the cheapest tuner that trains, 30 trials."""
     torch.set_num_threads(1)

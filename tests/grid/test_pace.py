@@ -11,8 +11,8 @@ ASKED = ("-d", "digits", "-m", "model1", "-t", "smvt-sj*", "-t", "weighted-finet
 
 @pytest.fixture
 def fresh(tmp_path, monkeypatch):
-    """A cache without a past."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    """A folder for paces without a past."""
+    monkeypatch.setattr(pace, "cache_root", lambda: tmp_path / "paces")
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def test_a_damaged_or_foreign_file_is_no_pace(fresh):
     """Whatever stands in the file, an estimate is made without it, and the next run writes a sound one."""
     for text in ("", "[1, 2]", '{"a": 3}', '{"a": ["x", 1]}', "\x00"):
         pace.note({"d m t": (1.0, 2)})
-        file = fresh / "cache" / "tunebench" / "pace.json"
+        file = fresh / "paces" / "pace.json"
         file.write_text(text)
         assert pace.known() == {}
         pace.note({"d m t": (4.0, 2)})

@@ -60,7 +60,7 @@ def test_keys_tell_everything_apart():
     assert parent_of(said("mlp:8+lowrank")) == said("mlp:8")
 
 
-RUN = ("run", "-d", "digits", "-m", "mlp:24+lowrank:0.5+prune:0.5", "-m", "mlp:24+prune:0.5",
+RUN = ("run", "-d", "digits", "-m", "mlp:23+lowrank:0.5+prune:0.5", "-m", "mlp:23+prune:0.5",
        "-t", "original", "-t", "weighted-finetune", "--trials", "2", "--seeds", "1", "-q", "--no-latency")  # fmt: skip
 
 
@@ -72,12 +72,12 @@ def test_a_run_makes_and_keeps_them(tunebench, tmp_path, own_cache):
     cells = [store.get("cells", cell) for cell, _ in store.cells()]
     assert [cell["status"] for cell in cells] == ["ok"] * 4
     for cell in cells:
-        params, dense = cell["points"]["plain"]["0.2"]["cost"]["params"], 64 * 24 + 24 + 240 + 10
+        params, dense = cell["points"]["plain"]["0.2"]["cost"]["params"], 64 * 23 + 23 + 230 + 10
         assert params < 0.7 * dense
     folders = {p.parent: json.loads(p.read_text()) for p in (own_cache / "originals").glob("*/original.json")}
-    mine = {folder: record for folder, record in folders.items() if record["key"]["model"].startswith("mlp:24")}
+    mine = {folder: record for folder, record in folders.items() if record["key"]["model"].startswith("mlp:23")}
     assert len(mine) == 4
-    (chained,) = (f for f, record in mine.items() if record["key"]["model"] == "mlp:24+lowrank:0.5+prune:0.5")
+    (chained,) = (f for f, record in mine.items() if record["key"]["model"] == "mlp:23+lowrank:0.5+prune:0.5")
     assert len(mine[chained]["lineage"]) == 1
     (chained / "model.safetensors").write_bytes(b"no")
     seen = tunebench(*RUN, "--explain-cache", "-o", out)
