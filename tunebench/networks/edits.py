@@ -25,8 +25,8 @@ def agree(found: Tensor, expected: Tensor, model: nn.Module) -> bool:
 
 
 def anatomy_of(task: TuningTask) -> Anatomy:
-    """The `survey` of the task's original."""
-    return survey(task.model, task.x_valid.shape[1:], task.max_hidden)
+    """The `survey` of the task's original; it looks at no validation sample, so that tuners may ask for it."""
+    return survey(task.model, task.x_train.shape[1:], task.max_hidden)
 
 
 def output_layer_of(task: TuningTask) -> LogitEdit | None:
