@@ -71,6 +71,42 @@ class Sign(nn.Module):
         return {"signs": packed_bits(original.detach() >= 0), "scale": scale_of(original.detach()).flatten()}
 
 
+class Rounded(nn.Module):
+    """Weights on a grid of integers from -``levels`` to ``levels``, times a number for each filter.
+
+    The gradient passes straight through the rounding.
+    """
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight, of shape (out, ...), on the grid."""
+        zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
+        return torch.fake_quantize_per_channel_affine(
+            weight, grid_of(weight, self.levels), zeros, 0, -self.levels, self.levels
+        )
+
+    def stored(self, original: Tensor) -> dict[str, Tensor]:
+        """4 bits for every weight, for up to 7 levels, and a number for every filter."""
+        scale = grid_of(original, self.levels)
+        shaped = scale.view(-1, *[1] * (original.dim() - 1))
+        return {"integers": packed_halves((original.detach() / shaped).round().to(torch.int64)), "scale": scale}
+
+
+def grid_of(weight: Tensor, levels: int) -> Tensor:
+    """The width of a step of the grid for each filter of a weight (out, ...): the largest is at its end, (out,)."""
+    return (weight.detach().flatten(1).abs().amax(1) / levels).clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def packed_halves(integers: Tensor) -> Tensor:
+    """Two integers from -8 to 7 in a byte, the lower half first, uint8; the last byte is filled with zeros."""
+    flat = (integers.flatten() & 15).to(torch.uint8)
+    padded = torch.cat([flat, flat.new_zeros(len(flat) % 2)]).view(-1, 2)
+    return padded[:, 0] | (padded[:, 1] << 4)
+
+
 def scale_of(weight: Tensor) -> Tensor:
     """Mean of |w| over each filter of a weight (out, ...), (out, 1, ...)."""
     return weight.detach().abs().mean(dim=tuple(range(1, weight.dim())), keepdim=True)

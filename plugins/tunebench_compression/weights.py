@@ -10,9 +10,11 @@ from torch.nn.utils import prune
 
 from tunebench import Compression, CompressionTask, Inapplicable
 from tunebench.compression import share
-from tunebench_compression.parametrizations import Masked, Sign, hold, is_held, weighted_layers
+from tunebench_compression.parametrizations import Masked, Rounded, Sign, hold, is_held, weighted_layers
 from tunebench_compression.training import recover
 
+MOST_HALF = 7
+"""Largest integer of a 4-bit weight."""
 ORIGINAL = ".parametrizations.weight.original"
 """Ending of a held weight's name in a state dict."""
 
@@ -64,6 +66,25 @@ class Binary(Compression):
         """The same layers with signs."""
         model = task.model
         hold(held_layers(model, state), Sign())
+        return model
+
+
+class Int4Weights(Compression):
+    """Each filter's weights become 15 values, stored in 4 bits; they are computed with in float32."""
+
+    name = "int4w"
+    summary = "4-bit weights: integers from -7 to 7 times one number per filter, in all layers but the output layer."
+
+    def compress(self, task: CompressionTask, value: None) -> nn.Module:
+        """Straight-through training; the output layer keeps its numbers."""
+        model = task.model
+        hold(free_layers(model, but=task.output), Rounded(MOST_HALF))
+        return recover(model, task)
+
+    def rebuild(self, task: CompressionTask, value: None, state: Mapping[str, Tensor]) -> nn.Module:
+        """The same layers with rounding."""
+        model = task.model
+        hold(held_layers(model, state), Rounded(MOST_HALF))
         return model
 
 

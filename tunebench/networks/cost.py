@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils.flop_counter import FlopCounterMode
 
 from tunebench.networks.sites import ACTIVATIONS, WEIGHTED, Anatomy, Watch, first_float
@@ -42,8 +43,13 @@ class Cost(NamedTuple):
 
 
 def count_params(model: nn.Module) -> int:
-    """Non-zero parameters, those included that a part holds in another form (see `networks.storage`)."""
-    return sum(int(torch.count_nonzero(p)) for p in model.parameters()) + unseen(model, "params")
+    """Non-zero parameters as they are computed with, also those that a part holds in another form.
+
+    That is what a parametrization makes of a parameter, and what torch does not see (see `networks.storage`).
+    """
+    forms = [part for part in model.modules() if isinstance(part, ParametrizationList) and hasattr(part, "original")]
+    made = {id(part.original): part() for part in forms}
+    return sum(int(torch.count_nonzero(made.get(id(p), p))) for p in model.parameters()) + unseen(model, "params")
 
 
 def count_bytes(model: nn.Module) -> int:

@@ -26,7 +26,7 @@ TUNERS = (
     "cs-p-ft",
 )
 """One tuner or more of every bundled family."""
-FORMS = ("prune:0.8", "binary", "lowrank:0.3")
+FORMS = ("prune:0.8", "binary", "int4w", "lowrank:0.3")
 ALL = (*FORMS, "channels:0.4", "distill:0.6", "amc:0.5", "nas:0.6")
 
 
@@ -54,6 +54,8 @@ def assert_form(written, before, after):
             assert not new[old == 0].any()
         if written.startswith("binary"):
             assert all(len(row.abs().unique()) == 1 for row in new)
+        if written.startswith("int4w"):
+            assert all(len(row.unique()) <= 15 for row in new)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
@@ -102,7 +104,14 @@ def test_rebuilt_from_shapes(written, kind):
 
 @pytest.mark.parametrize(
     ("written", "points"),
-    [("prune:0.8", 0.03), ("binary", 0.08), ("lowrank:0.3", 0.03), ("channels:0.4", 0.03), ("distill:0.6", 0.03)],
+    [
+        ("prune:0.8", 0.03),
+        ("binary", 0.08),
+        ("int4w", 0.03),
+        ("lowrank:0.3", 0.03),
+        ("channels:0.4", 0.03),
+        ("distill:0.6", 0.03),
+    ],
 )
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_it_still_classifies(kind, written, points):
@@ -135,6 +144,20 @@ def test_what_is_stored_says_all():
     assert torch.equal(sized, binary[1].weight)
     assert "7.weight" not in found
     assert signs.numel() == -(-binary[1].weight.numel() // 8)
+
+
+def test_half_a_byte_for_a_weight():
+    """From packed integers and a number for each filter the weights come back, and little more is stored."""
+    model, _ = pressed("mlp", "int4w")
+    weight, found = model[1].weight, stored(model)
+    integers, scale = (found[f"1.parametrizations.weight.{name}"] for name in ("integers", "scale"))
+    halves = torch.stack([integers & 15, integers >> 4], 1).flatten()[: weight.numel()].long()
+    signed = torch.where(halves > 7, halves - 16, halves).view(weight.shape)
+    assert torch.allclose(signed * scale[:, None], weight, rtol=1e-6, atol=0)
+    assert set(signed.abs().amax(1).tolist()) == {7}
+    assert integers.numel() == -(-weight.numel() // 2)
+    dense = count_params(parent("mlp"))
+    assert dense - count_params(model) == sum(int(w.eq(0).sum()) for w in weights(model).values()) > 0
 
 
 def unpacked(bits, shape):

@@ -17,7 +17,7 @@ from tunebench.networks.cost import count_bytes, count_flops, count_params
 from tunebench.networks.probe import built
 from tunebench.networks.sites import survey
 
-FORMS = ("int8",)
+FORMS = ("int8", "int8-qat")
 EDITING = ("original", "logit-bias", "smvt-sj", "refit-all", "last-layer", "target-scale", "tau-norm")
 TRAINING = ("weighted-finetune", "camri", "group-dro", "jtt", "soup")
 
