@@ -33,15 +33,16 @@ def some_parameters(tuner):
 @pytest.mark.parametrize("written", FORMS)
 @pytest.mark.parametrize("name", EDITING)
 def test_tuners_of_the_output_layer(name, written, kind):
-    """They see the units that it reads, and what they return has the same integers."""
+    """They see the units that it reads, and what they return has the same integers; nothing is mended that is right."""
     model, _ = pressed(kind, written)
     tuner, task = registry().tuner(name), task_of(model)
     assert tuner.skip(task) is None
     assert task.hidden_train.shape[1] == model.head.in_features
     after = tuned(tuner, task, some_parameters(tuner))
     assert torch.equal(after.trunk.graph, model.trunk.graph)
-    if name != "original":
-        assert not torch.equal(after(task.x_valid), model(task.x_valid))
+    mistakes = bool((task.logits_train.argmax(1) != task.y_train).any())
+    changed = name != "original" and (name != "smvt-sj" or mistakes)  # SJ votes on the mistakes of training
+    assert torch.equal(after(task.x_valid), model(task.x_valid)) != changed
 
 
 @pytest.mark.parametrize("written", FORMS)
