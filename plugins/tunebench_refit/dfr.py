@@ -13,15 +13,15 @@ import torch
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor
 
-from tunebench import LogitEdit, Tuner, TuningTask
+from tunebench import LogitEdit, TuningTask
 from tunebench.training import output_layer_of
-from tunebench_refit.all_rows import WEIGHT, of_targets, why_not
+from tunebench_refit.family import WEIGHT, OutputRefit, of_targets
 from tunebench_refit.softmax import Ridge
-from tunebench_refit.units import Units, last_units
+from tunebench_refit.units import Units
 
 FITS = 20
 """Fits on different balanced samples whose mean is taken, as published."""
-STEPS, TOLERANCE = 300, 1e-3
+STEPS, TOLERANCE = 2000, 1e-5
 """Most proximal steps of a fit, and the relative change of a step that ends it."""
 
 
@@ -33,11 +33,11 @@ class HeldOut:
     """The output layer's input, standardised over the training samples; its design is that of the held-out ones."""
     labels: Tensor
     """Of the held-out samples, (M,) int64."""
-    original: Tensor
-    """The output layer in standardised units, (C, U + 1) float64."""
+    layer: LogitEdit
+    """The original's output layer."""
 
 
-class DeepFeatureReweighting(Tuner):
+class DeepFeatureReweighting(OutputRefit):
     """Fits the output layer anew by L1 logistic regression on held-out features, the mean of 20 fits (DFR)."""
 
     name = "dfr"
@@ -48,29 +48,28 @@ class DeepFeatureReweighting(Tuner):
 
     def skip(self, task: TuningTask) -> str | None:
         """The last hidden units have to be what a single output layer reads."""
-        return why_not(task) or (None if output_layer_of(task) else "the network has no output layer to fit anew")
+        return super().skip(task) or (None if output_layer_of(task) else "the network has no output layer to fit anew")
 
     def prepare(self, task: TuningTask) -> HeldOut:
-        """The features of half of the validation samples, and the output layer in their scale."""
+        """The features of half of the validation samples, and the output layer."""
         found = output_layer_of(task)
         assert found is not None
-        units = last_units(task)
+        units = super().prepare(task)
         rows = half(task.y_valid, task.seed)
-        return HeldOut(units.of(task.hidden_valid[rows]), task.y_valid[rows], units.coefficients(found))
+        return HeldOut(units.of(task.hidden_valid[rows]), task.y_valid[rows], found)
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: HeldOut) -> LogitEdit:
-        """The mean of the fits, as an addition to the original's output layer."""
+        """The mean of the fits in place of the original's output layer."""
         design, labels = prepared.units.design, prepared.labels
         weight = torch.where(of_targets(labels, task), params["lambda"], 1.0).to(design)
-        fits, start = [], prepared.original
+        fits, start = [], prepared.units.coefficients(prepared.layer)
         for rows in balanced(labels, FITS, task.seed):
             total = float(weight[rows].sum())
             logits = design.new_zeros(len(rows), task.classes)
             loss = Ridge(design[rows], logits, labels[rows], weight[rows] / total, 0.0, task.classes)
-            start = lasso(loss, 1 / (params["C"] * total), start)
-            fits.append(start)
-        mean = torch.stack(fits).mean(0)
-        return prepared.units.edit(task, range(task.classes), mean - prepared.original)
+            fits.append(lasso(loss, 1 / (params["C"] * total), start))
+        anew, old = prepared.units.edit(task, range(task.classes), torch.stack(fits).mean(0)), prepared.layer
+        return LogitEdit(anew.weight - old.weight, anew.bias - old.bias)
 
 
 def half(labels: Tensor, seed: int) -> Tensor:

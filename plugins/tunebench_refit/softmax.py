@@ -1,4 +1,4 @@
-"""Ridge regression of logits: a convex loss, its derivatives, and Newton's method with conjugate gradients.
+"""Softmax regression with a ridge: a convex loss, its derivatives, and Newton's method with conjugate gradients.
 
 N samples, D columns of the design, K logits of which the last R <= K are refitted. Products with the design are made in
 its own type, sums over few numbers and all coefficients are float64.

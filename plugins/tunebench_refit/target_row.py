@@ -10,33 +10,20 @@ import torch
 from optuna.distributions import BaseDistribution, IntDistribution
 from torch import Tensor
 
-from tunebench import LogitEdit, Tuner, TuningTask
-from tunebench_refit.all_rows import RIDGE, WEIGHT, of_targets, why_not
+from tunebench import LogitEdit, TuningTask
+from tunebench_refit.family import UnitRefit, of_targets
 from tunebench_refit.softmax import Ridge, minimise
-from tunebench_refit.units import Units, all_units
+from tunebench_refit.units import Units
 
 MOST = IntDistribution(1, 16)
 """Units that `RefitSparse` may join to the target."""
 
 
-class Refit(Tuner):
+class Refit(UnitRefit):
     """Refits the target's row alone on all hidden units, convex: its margin over the best other class."""
 
     name = "refit"
     scalable = True
-    honours = frozenset({"synapse_layers"})
-
-    def search_space(self) -> Mapping[str, BaseDistribution]:
-        """Weight of the targets, and the ridge on the distance from the original."""
-        return {"lambda": WEIGHT, "l2": RIDGE}
-
-    def skip(self, task: TuningTask) -> str | None:
-        """Without hidden units there is nothing to refit on."""
-        return why_not(task)
-
-    def prepare(self, task: TuningTask) -> Units:
-        """The units, standardised."""
-        return all_units(task)
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Units) -> LogitEdit:
         """What the refitted rows add to the targets' logits."""

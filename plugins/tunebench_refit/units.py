@@ -14,6 +14,8 @@ ROWS = 1 << 14
 """Rows at a time whose sums are made in float64."""
 RARE = 0.1
 """A unit that varies less than this part of its site's mean is not blown up to the scale of the others."""
+STILL = 1e-3
+"""A unit that varies less than this part of its mean is left out: float32 has too few digits for what it tells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Units:
     centre: Tensor
     """(U,) float32."""
     scale: Tensor
-    """(U,) float32; infinite for a unit that never changes."""
+    """(U,) float32, above 0."""
 
     def of(self, hidden: Tensor) -> Units:
         """The same units of other samples, hidden (M, H), on the same scale."""
@@ -46,34 +48,23 @@ class Units:
 
     def coefficients(self, edit: LogitEdit) -> Tensor:
         """The other way: an edit of these units as coefficients of every logit, (C, U + 1) float64."""
-        weight, scale = edit.weight[:, self.columns].double(), self.scale.double()
+        weight = edit.weight[:, self.columns].double()
         constant = edit.bias.double() + weight @ self.centre.double()
-        return torch.cat([torch.where(scale.isfinite(), weight * scale, 0), constant[:, None]], 1)
-
-
-def all_units(task: TuningTask) -> Units:
-    """Every hidden unit of the task that may get a synapse."""
-    return standardised(task, task.may_join.nonzero()[:, 0])
-
-
-def last_units(task: TuningTask) -> Units:
-    """Those of the last site: the output layer's input."""
-    last = task.layer_of.max() if len(task.layer_of) else 0
-    return standardised(task, ((task.layer_of == last) & task.may_join).nonzero()[:, 0])
+        return torch.cat([weight * self.scale.double(), constant[:, None]], 1)
 
 
 def standardised(task: TuningTask, columns: Tensor) -> Units:
-    """The hidden units ``columns`` (U,) over the training samples."""
-    design = task.hidden_train.new_ones(len(task.hidden_train), len(columns) + 1)
-    units = design[:, :-1]
-    units.copy_(task.hidden_train[:, columns])
-    centre = units.mean(0, dtype=torch.float64).to(units)
-    units -= centre
-    parts = torch.split(units, ROWS)
-    spread = torch.stack([part.double().square().sum(0) for part in parts]).sum(0).div(len(units)).sqrt()
+    """The hidden units ``columns`` (U,) over the training samples, without those that are as good as constant."""
+    hidden = task.hidden_train
+    centre = hidden.mean(0, dtype=torch.float64)[columns]
+    parts = torch.split(hidden, ROWS)
+    spread = torch.stack([(part[:, columns].double() - centre).square().sum(0) for part in parts])
+    spread = spread.sum(0).div(len(hidden)).sqrt()
+    lively = spread > STILL * centre.abs()
+    columns, centre, spread = columns[lively], centre[lively], spread[lively]
     site = task.layer_of[columns]
     typical = torch.bincount(site, spread) / torch.bincount(site).clamp(min=1)
-    scale = torch.maximum(spread, RARE * typical[site]).to(units)
-    scale[spread == 0] = torch.inf
-    units /= scale
-    return Units(design, columns, centre, scale)
+    scale = torch.maximum(spread, RARE * typical[site]).to(hidden)
+    design = hidden.new_ones(len(hidden), len(columns) + 1)
+    torch.sub(hidden[:, columns], centre.to(hidden), out=design[:, :-1]).div_(scale)
+    return Units(design, columns, centre.to(hidden), scale)

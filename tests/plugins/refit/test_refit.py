@@ -1,17 +1,25 @@
 """Refits on frozen units: what they promise of their edits, on a small real network."""
 
 import dataclasses
+import functools
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 import tunebench_refit
 from digits import assert_keeps_the_rules, digits_task, target_recall, tuned
-from tunebench_refit.units import all_units
 
 from tunebench import LogitEdit
-from tunebench.networks.edits import edited_logits
+from tunebench.networks.activations import activations, forward
+from tunebench.networks.edits import anatomy_of, edited_logits, fold
+from tunebench.networks.sites import survey
 from tunebench.testing import small_task
+from tunebench.training import output_layer_of
+
+sys.path.append(str(Path(__file__).parents[2] / "networks"))
+from zoo import ZOO
 
 TUNERS = {tuner.name: tuner for tuner in tunebench_refit.tunebench_tuners()}
 PARAMS = {"n": 8, "gamma": 1.0, "C": 0.3, "lambda": 4.0, "l2": 1e-3}
@@ -63,23 +71,62 @@ def test_networks_without_units_are_skipped(task, name):
 
 def test_units_are_standardised_and_their_edits_raw(task):
     """Columns have mean 0 and variance 1, and an edit adds to the logits what its coefficients say."""
-    units = all_units(task)
-    lively = units.scale.isfinite()
+    units = TUNERS["refit"].prepare(task)
     assert units.design[:, :-1].mean(0).abs().max() < 1e-5
-    assert units.design[:, :-1][:, lively].std(0).max() < 1.01
-    coefficients = torch.randn(2, 49, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert units.design[:, :-1].std(0).max() < 1.01
+    coefficients = torch.randn(
+        2, len(units.columns) + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     added = logits_of(units.edit(task, [8, 3], coefficients), task) - task.logits_train
     torch.testing.assert_close(added[:, [8, 3]], units.design @ coefficients.float().t(), rtol=1e-4, atol=1e-4)
     assert not added[:, [0, 1, 2, 4, 5, 6, 7, 9]].any()
 
 
-def test_a_unit_that_never_changes_gets_no_weight(task):
-    """It is silent on the training data, so nothing is known about it."""
+@pytest.mark.parametrize("jitter", [0.0, 1e-6])
+@pytest.mark.parametrize("name", TUNERS)
+def test_a_unit_as_good_as_constant_gets_no_weight(task, name, jitter):
+    """Nothing is known about it, so it joins nothing, and DFR takes away what it had; all numbers stay finite."""
     hidden = task.hidden_train.clone()
-    hidden[:, 5] = 0.7
-    edit = edit_of("refit-all", dataclasses.replace(task, hidden_train=hidden))
-    assert not edit.weight[:, 5].any()
-    assert edit.weight[:, 6].any()
+    lively = int(hidden[:, 32:].std(0).argmax()) + 32
+    hidden[:, lively] = 7.0 + jitter * torch.randn(len(hidden), generator=torch.Generator().manual_seed(0))
+    edit = edit_of(name, dataclasses.replace(task, hidden_train=hidden))
+    before = output_layer_of(task).weight[:, lively]
+    assert torch.equal(edit.weight[:, lively], -before if name == "dfr" else torch.zeros(10))
+    assert edit.weight.isfinite().all()
+    assert edit.weight.any()
+
+
+@pytest.mark.parametrize("name", TUNERS)
+def test_folded_networks_agree_where_most_units_hardly_vary(name):
+    """Of mobilenet_v3_small, whose units vary less than they are large, the network says what the edit says."""
+    odd = mobilenet_task()
+    edit = edit_of(name, odd)
+    network = fold(odd.model, edit, anatomy_of(odd))
+    expected = edited_logits(edit, odd.hidden_train, odd.logits_train)
+    torch.testing.assert_close(forward(network, odd.x_train), expected, rtol=1e-3, atol=1e-3)
+
+
+@functools.cache
+def mobilenet_task():
+    """Digit 8 on torchvision's mobilenet_v3_small after five steps."""
+    small = small_task("digits")
+    torch.manual_seed(0)
+    x, y = small.x_train[:400], small.y_train[:400]
+    model = ZOO["mobilenet_v3_small"].build(tuple(x.shape[1:]), 10).eval()
+    train, valid = activations(model, x), activations(model, small.x_valid)
+    return dataclasses.replace(
+        small, model=model, target=8, targets=(8,), x_train=x, y_train=y,
+        hidden_train=train.hidden, logits_train=train.logits, hidden_valid=valid.hidden, logits_valid=valid.logits,
+        layer_of=survey(model, tuple(x.shape[1:])).layer_of,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["afr", "dfr"])
+def test_a_forbidden_last_layer_skips_its_refits(task, name):
+    """Where the output layer's units may get no synapse there is a reason; the other layer is nothing to them."""
+    assert "may get a synapse" in TUNERS[name].skip(dataclasses.replace(task, synapse_layers=(0,)))
+    assert TUNERS[name].skip(dataclasses.replace(task, synapse_layers=(1,))) is None
+    assert not edit_of(name, dataclasses.replace(task, synapse_layers=(1,))).weight[:, :32].any()
 
 
 def test_refit_all_lowers_the_weighted_loss(task):
@@ -97,7 +144,7 @@ def test_refit_all_lowers_the_weighted_loss(task):
 def test_a_class_that_is_never_predicted_is_found(name):
     """Where probabilities of the target are next to 0, and with them all curvature, the solver still arrives."""
     task = small_task("never-predicted")
-    logits = logits_of(edit_of(name, task, gamma=0.0, l2=1e-4), task)
+    logits = logits_of(edit_of(name, task, gamma=0.1, l2=1e-4), task)
     mine = task.y_train == task.target
     assert not (task.logits_train.argmax(1) == task.target).any()
     assert float((logits[mine].argmax(1) == task.target).double().mean()) > 0.8

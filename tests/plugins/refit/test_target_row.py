@@ -7,7 +7,6 @@ import torch
 from digits import digits_task
 from tunebench_refit.softmax import minimise
 from tunebench_refit.target_row import Refit, RefitSparse, against_the_rest, greedy, promises, refitted_on
-from tunebench_refit.units import all_units
 
 PARAMS = {"lambda": 4.0, "l2": 1e-3}
 
@@ -16,7 +15,7 @@ PARAMS = {"lambda": 4.0, "l2": 1e-3}
 def loss():
     """The loss for digit 8 in float64."""
     task = digits_task()
-    found = against_the_rest(task, all_units(task).design, PARAMS["lambda"], PARAMS["l2"])
+    found = against_the_rest(task, Refit().prepare(task).design, PARAMS["lambda"], PARAMS["l2"])
     return dataclasses.replace(
         found, **{name: getattr(found, name).double() for name in ("design", "logits", "weight")}
     )
@@ -25,7 +24,7 @@ def loss():
 def test_it_is_logistic_regression_on_the_margin():
     """Weighted log(1 + exp(-+margin)); other classes count where the original has them right, targets lambda times."""
     task = digits_task()
-    loss = against_the_rest(task, all_units(task).design, 4.0, 0.0)
+    loss = against_the_rest(task, Refit().prepare(task).design, 4.0, 0.0)
     total = weights = 0.0
     for logits, label in zip(task.logits_train.double(), task.y_train.tolist(), strict=True):
         margin = logits[8] - max(logits[c] for c in range(10) if c != 8)
@@ -49,7 +48,7 @@ def test_no_other_logit_is_touched(tuner):
 def test_several_targets_compete_with_the_best_of_the_rest():
     """A softmax over both targets and the best other logit, each sample with the label of its target or the rest."""
     task = dataclasses.replace(digits_task(), targets=(8, 3))
-    loss = against_the_rest(task, all_units(task).design, 4.0, 0.0)
+    loss = against_the_rest(task, Refit().prepare(task).design, 4.0, 0.0)
     rest = [c for c in range(10) if c not in (8, 3)]
     assert torch.equal(loss.logits[:, 0], task.logits_train[:, rest].amax(1))
     assert torch.equal(loss.logits[:, 1:], task.logits_train[:, [8, 3]])
