@@ -1,12 +1,15 @@
 """Make every table of the committed leaderboards anew: their files, and what README and docs show of them.
 
 Usage: python leaderboards/refresh.py [BOARD ...]. BOARD are folders with a run; the committed ones by default. A table
-of README and docs stands between marks that name its board and its section:
+of README and docs stands between marks that name its board, or a page that a script of a board has written, and its
+section:
 
     <!-- tunebench leaderboard BOARD --format markdown: SECTION, else SECTION -->
     <!-- end -->
+    <!-- BOARD/PAGE.md: SECTION -->
+    <!-- end -->
 
-The first of the sections that the board has is shown.
+The first of the sections that there are is shown.
 """
 
 import functools
@@ -20,7 +23,7 @@ from tunebench.results.store import write_text
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARKED = re.compile(
-    r"(<!-- tunebench leaderboard (\S+) --format markdown: (.+?) -->\n)(.*?)(?=<!-- end -->)", re.DOTALL
+    r"(<!-- (?:tunebench leaderboard )?(\S+?)(?: --format markdown)?: (.+?) -->\n)(.*?)(?=<!-- end -->)", re.DOTALL
 )
 COMMITTED = ("csv", "json", "markdown")
 """Formats that a committed board holds; its page is made by those who read it."""
@@ -28,7 +31,9 @@ COMMITTED = ("csv", "json", "markdown")
 
 @functools.cache
 def rendered(board: Path) -> str:
-    """What ``tunebench leaderboard BOARD --format markdown`` prints."""
+    """What ``tunebench leaderboard BOARD --format markdown`` prints, or the page."""
+    if board.suffix == ".md":
+        return board.read_text("utf-8")
     return tables.render(leaderboard.build(board), "markdown")
 
 
