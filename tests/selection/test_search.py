@@ -265,3 +265,12 @@ def test_several_targets_count_together():
     both = (task.y_valid == 3) | (task.y_valid == 8)
     assert selection.chosen["plain"][1.0].score.hits == int(right[both].sum())
     assert selection.chosen["shifted"][1.0].score.hits > int(right[both].sum())
+
+
+def test_at_one_demand_keeps_what_was_chosen_there():
+    """A selection at one budget has the same candidates and the verdict of that budget alone."""
+    found = search(tunebench_calibration.LogitBias(), digits_task(), OPTIONS)
+    narrow = found.at(0.5)
+    assert {variant: list(by) for variant, by in narrow.chosen.items()} == {variant: [0.5] for variant in found.chosen}
+    assert all(narrow.chosen[variant][0.5] is found.chosen[variant][0.5] for variant in found.chosen)
+    assert list(narrow.verdicts) == [0.5] and len(found.verdicts) > 1

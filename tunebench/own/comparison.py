@@ -141,7 +141,7 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_o
             records[name] = failure("skipped", reason)
             continue
         try:
-            found[name] = search(tuner, own, options)
+            found[name] = search(tuner, own, options).at(wish.demand)
             scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.demand)
         except Exception as exc:
             records[name] = failure("invalid" if isinstance(exc, InvalidOutput) else "error", one_line(exc))

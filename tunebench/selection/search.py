@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import optuna
@@ -54,6 +54,12 @@ class Selection:
     regret: int | None = None
     """Target samples by which the exact optimum over all rays beats the plain choice at the budget."""
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def at(self, demand: Demand) -> Selection:
+        """The same for one demand alone."""
+        chosen = {variant: {demand: by_demand[demand]} for variant, by_demand in self.chosen.items()}
+        verdicts = {demand: self.verdicts[demand]} if demand in self.verdicts else {}
+        return replace(self, chosen=chosen, verdicts=verdicts)
 
 
 def search(tuner: Tuner, task: TuningTask, options: SearchOptions) -> Selection:
