@@ -19,7 +19,7 @@ class LayerTuner(Tuner):
     def skip(self, task: TuningTask) -> str | None:
         """The output layer has to be one that can be edited, and its weights may change."""
         if output_layer_of(task) is None:
-            return "the output layer is not fed by the last hidden layer"
+            return "no Linear layer or averaged 1 x 1 convolution makes the logits straight from hidden units"
         last = task.layer_of == task.layer_of.max()
         return None if bool(task.may_join[last].all()) else "the weights of the output layer may not change"
 

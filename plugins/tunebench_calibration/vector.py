@@ -17,7 +17,9 @@ WEIGHTS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 RIDGE = 1e-4
 """Half of the squared length of the vector costs this much: samples that are all certain would send it to infinity."""
 STEPS, CLOSE = 30, 1e-6
-ROUNDS, RATE = 100, 2.0
+SMALLEST = 1e-12
+ROUNDS, LEVEL, STRIDE = 300, 1e-5, 1.0
+"""Limits of levelling: rounds, spread of the recalls that is level, and the largest change of a constant in a round."""
 
 
 class LogitVector(Tuner):
@@ -45,7 +47,7 @@ class LogitVector(Tuner):
 class MaxMinRecall(Tuner):
     """Adds constants that make all classes' expected recalls on the training data equal; the host solves their size.
 
-    The worst class is the one to raise, whichever it is (Narasimhan et al. 2022, max-min by multiplicative weights).
+    The worst class is the one to raise, whichever it is (after Narasimhan et al. 2022, max-min; see `levelled`).
     """
 
     name = "max-min-recall"
@@ -53,7 +55,7 @@ class MaxMinRecall(Tuner):
     honours = HONOURED
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: Any) -> LogitEdit:
-        """The vector after `ROUNDS` of weights that shrink with a class's recall."""
+        """The vector that levels the recalls."""
         return biased(task, levelled(task.logits_train.double(), task.y_train))
 
     def rays(self, task: TuningTask, prepared: Any) -> Rays:
@@ -97,7 +99,8 @@ def fitted(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
 def levelled(logits: Tensor, labels: Tensor) -> Tensor:
     """The constants (C,) under which all classes have the same expected recall: the mean probability of the truth.
 
-    Multiplicative weights: in every round a class's constant falls with its recall. A class without a sample keeps 0.
+    Every round moves a class's constant by half of what its recall lacks of the mean, over the slope of its recall,
+    the mean of p (1 - p): a step of one size moves nothing where a network is sure. A class without a sample keeps 0.
     """
     count = torch.bincount(labels, minlength=logits.shape[1]).to(logits)
     present = count > 0
@@ -105,5 +108,9 @@ def levelled(logits: Tensor, labels: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         p = (logits + vector).softmax(1).gather(1, labels[:, None])[:, 0]
         recall = torch.zeros_like(vector).index_add_(0, labels, p) / count.clamp(min=1)
-        vector = torch.where(present, vector + RATE * (recall[present].mean() - recall), vector)
+        if float(recall[present].max() - recall[present].min()) <= LEVEL:
+            break
+        slope = torch.zeros_like(vector).index_add_(0, labels, p * (1 - p)) / count.clamp(min=1)
+        step = (recall[present].mean() - recall) / (2 * slope.clamp(min=SMALLEST))
+        vector = torch.where(present, vector + step.clamp(-STRIDE, STRIDE), vector)
     return vector

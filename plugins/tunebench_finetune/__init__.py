@@ -58,12 +58,8 @@ def tunebench_tuners() -> list[Tuner]:
         FineTuning(
             "vs-loss",
             vector_scaled,
-            {
-                "delta": FloatDistribution(0.3, 1.0, log=True),
-                "iota": FloatDistribution(-5.0, 0.0),
-                "lambda": weight,
-            },
-            "Fine-tunes with a factor, an offset and a weight of the target's logit in the loss (Kini et al. 2021).",
+            {"delta": FloatDistribution(0.7, 1.0, log=True), "iota": FloatDistribution(-2.3, 0.0)},
+            "Fine-tunes with a factor and an offset of the target's logit in the loss (Kini et al. 2021).",
         ),
         FineTuning(
             "group-dro",

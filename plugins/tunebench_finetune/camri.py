@@ -57,19 +57,23 @@ class Camri(FineTuning):
 
 
 class Angular(nn.Module):
-    """``scale`` times the cosine of the angle between the features (B, F) and each row of ``weight`` (C, F)."""
+    """``scale`` times the cosine of the angle between the features (B, F) and each row of ``weight`` (C, F).
+
+    Weights that are zero at the start stay zero: somebody pruned them.
+    """
 
     def __init__(self, weight: Tensor, scale: float) -> None:
         super().__init__()
         self.weight, self.scale = nn.Parameter(weight.detach().clone()), scale
+        self.kept = weight.detach() != 0
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, C)."""
-        return self.scale * F.linear(F.normalize(features, dim=-1), F.normalize(self.weight, dim=1))
+        return self.scale * F.linear(F.normalize(features, dim=-1), F.normalize(self.weight * self.kept, dim=1))
 
     def rows(self) -> Tensor:
         """The rows, each of length 1."""
-        return F.normalize(self.weight.detach(), dim=1)
+        return F.normalize(self.weight.detach() * self.kept, dim=1)
 
 
 def like(layer: nn.Linear, weight: Tensor) -> nn.Linear:

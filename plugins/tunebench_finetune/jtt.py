@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,21 +14,25 @@ from tunebench import TuningTask
 from tunebench_finetune.fine_tuning import FineTuning, chosen_batches
 from tunebench_finetune.losses import original_loss
 
+LEAST = 0.05
+"""Share of the targets' samples that count as errors at least."""
+
 
 class Errors(NamedTuple):
-    """Training samples that the original gets wrong."""
+    """Training samples that the original gets wrong, or nearly."""
 
     rows: Tensor
     """Their row numbers, of the targets' samples alone."""
     reason: str | None = None
-    """Why there is nothing to weight."""
+    """Why some that are right count."""
 
 
 class JustTrainTwice(FineTuning):
     """Fine-tunes with every error of the original on the targets lambda times in each epoch (Liu et al. 2021).
 
-    The original is the first training. The paper's errors are those of all groups, which it does not know; here the
-    targets are known.
+    The original is the first training. The authors stop theirs early so that it errs; where the original errs on fewer
+    than `LEAST` of the targets' samples, those with the smallest margins count as errors too. The paper's errors
+    are those of all groups, which it does not know; here the targets are known.
     """
 
     def __init__(self) -> None:
@@ -36,9 +41,13 @@ class JustTrainTwice(FineTuning):
 
     def prepare(self, task: TuningTask) -> Errors:
         """The errors, shared by all trials."""
-        wrong = task.logits_train.argmax(1) != task.y_train
-        rows = (wrong & torch.isin(task.y_train, torch.tensor(task.targets, device=task.device))).nonzero().flatten()
-        return Errors(rows, None if len(rows) else "no training sample of the target is wrong: trained on as it is")
+        mine = torch.isin(task.y_train, torch.tensor(task.targets, device=task.device)).nonzero().flatten()
+        logits, labels = task.logits_train[mine], task.y_train[mine, None]
+        margin = logits.gather(1, labels)[:, 0] - logits.scatter(1, labels, -math.inf).amax(1)
+        wrong, least = int((logits.argmax(1) != labels[:, 0]).sum()), math.ceil(LEAST * len(mine))
+        rows = mine[margin.argsort(stable=True)[: max(wrong, least)]].sort().values
+        few = f"only {wrong} training samples of the target are wrong: those nearest to it count too"
+        return Errors(rows, None if wrong >= least else few)
 
     def batches(
         self, task: TuningTask, params: Mapping[str, Any], prepared: Errors, steps: int

@@ -48,8 +48,8 @@ def logit_adjusted(task: TuningTask, params: Mapping[str, Any]) -> Loss:
 
 
 def vector_scaled(task: TuningTask, params: Mapping[str, Any]) -> Loss:
-    """`VectorScaling` with ``delta``, ``iota`` and weight ``lambda`` of the targets; 1, 0 and 1 elsewhere."""
-    inner = CrossEntropy(on_targets(task, params["lambda"], 1.0), on_targets(task, params["iota"], 0.0))
+    """`VectorScaling` with ``delta`` and ``iota`` of the targets; 1 and 0 elsewhere."""
+    inner = CrossEntropy(offset=on_targets(task, params["iota"], 0.0))
     return VectorScaling(on_targets(task, params["delta"], 1.0), inner)
 
 
@@ -57,7 +57,7 @@ def vector_scaled(task: TuningTask, params: Mapping[str, Any]) -> Loss:
 class VectorScaling:
     """Cross entropy of ``delta * logits + iota`` (Kini et al. 2021); ``iota`` is the offset of ``inner``.
 
-    The paper takes delta, iota and the weights from class frequencies, which say nothing here.
+    The paper takes delta and iota from class frequencies, which say nothing here.
     """
 
     delta: Tensor

@@ -33,7 +33,7 @@ class Schedule:
         """``lr_multiplier``, ``effort`` (share of the steps that a trial may take) and ``optimiser``."""
         space: dict[str, BaseDistribution] = {
             "lr_multiplier": FloatDistribution(*self.multiples, log=True),
-            "effort": FloatDistribution(0.025, 1.0, log=True),
+            "effort": FloatDistribution(0.25, 1.0, log=True),
         }
         if len(self.optimisers) > 1:
             space["optimiser"] = CategoricalDistribution(self.optimisers)

@@ -21,7 +21,7 @@ from tunebench_finetune.losses import class_weighted
 from tunebench_finetune.schedule import Schedule
 
 INGREDIENTS = 8
-"""Trainings of all steps: about what 30 trials of another fine-tuner take together."""
+"""Trainings of all steps: about what 15 trials of another fine-tuner take together."""
 RANGES = {"lr_multiplier": (0.03, 3.0), "lambda": (1.0, 20.0)}
 """What an ingredient's step size and weight of the targets are drawn from, as `weighted-finetune` searches them."""
 HELD_OUT = 10
@@ -34,7 +34,9 @@ class Soup(Tuner):
     """Average of networks that AdamW fine-tuned with other steps, weights and batches (Wortsman et al. 2022).
 
     `prepare` trains the ingredients, which all trials share, and mixes greedily as the authors do, judging by a tenth
-    of the training samples that no ingredient has seen. How many of those that went in are best is searched.
+    of the training samples that no ingredient was fine-tuned on. The original has seen that tenth, and so has what the
+    ingredients start from: the judge tells them apart less well than fresh samples would. How many of those that
+    went in are best is searched.
     """
 
     name = "soup"

@@ -20,7 +20,7 @@ SHARE: dict[str, BaseDistribution] = {"share": FloatDistribution(0.001, 0.3, log
 FINE_TUNING: dict[str, BaseDistribution] = {
     "lambda": FloatDistribution(1.0, 20.0, log=True),
     "lr_multiplier": FloatDistribution(0.03, 3.0, log=True),
-    "steps": IntDistribution(50, 2000, log=True),
+    "steps": IntDistribution(500, 2000, log=True),
 }
 
 

@@ -51,6 +51,21 @@ def test_recalls_are_levelled():
     assert spread(levelled(logits, labels)) < 0.1 * spread(torch.zeros(10))
 
 
+def test_recalls_of_a_sure_network_are_levelled():
+    """Where logits are so large that recalls lie near 1, they come together too."""
+    task = digits_task()
+    logits = task.logits_train.double() + 12 * torch.nn.functional.one_hot(task.y_train, 10)
+    before, after = (
+        torch.stack([p[task.y_train == c].mean() for c in range(10)])
+        for p in (
+            (logits + vector).softmax(1).gather(1, task.y_train[:, None])[:, 0]
+            for vector in (torch.zeros(10), levelled(logits, task.y_train))
+        )
+    )
+    assert float(before.min()) > 0.99
+    assert float(after.max() - after.min()) <= 2e-5
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_targets_logit_is_multiplied(sign):
     """The edit adds the logit itself once more, or takes it away, on every sample."""

@@ -117,13 +117,27 @@ def test_jtt_repeats_the_errors_on_the_targets(task, targets):
     assert torch.equal(labels, task.y_train[rows])
 
 
-def test_jtt_says_when_there_is_nothing_to_repeat(task):
-    """Where the original has all of the targets right, training goes on as it is and a reason is given."""
-    sure = dataclasses.replace(task, logits_train=F.one_hot(task.y_train, 10).float())
-    assert "no training sample of the target is wrong" in TUNERS["jtt"].prepare(sure).reason
-    jtt = tuned(TUNERS["jtt"], sure, TRAINED | {"lambda": 50})
-    plain = tuned(TUNERS["weighted-finetune"], sure, TRAINED | {"lambda": 1.0})
-    torch.testing.assert_close(jtt(task.x_valid), plain(task.x_valid), rtol=0, atol=0.05)
+def test_jtt_takes_the_nearest_where_hardly_any_is_wrong(task):
+    """Of a target without errors the twentieth with the smallest margins counts, and a reason is given."""
+    logits = F.one_hot(task.y_train, 10).float()
+    mine = (task.y_train == 8).nonzero().flatten()
+    logits[mine[-20:]] /= torch.arange(20, 0, -1)[:, None].flip(0)
+    errors = JustTrainTwice().prepare(dataclasses.replace(task, logits_train=logits))
+    count = -(-len(mine) // 20)
+    assert torch.equal(errors.rows, mine[-count:])
+    assert "only 0 training samples" in errors.reason
+
+
+def test_camri_leaves_pruned_weights_at_zero(task):
+    """What is zero in the output layer is zero after training, and the rest has moved."""
+    model = copy.deepcopy(task.model)
+    with torch.no_grad():
+        model[5].weight[:, ::3] = 0
+        hidden, logits = model[:5](task.x_train), model(task.x_train)
+    thin = dataclasses.replace(task, model=model, logits_train=logits, hidden_train=hidden)
+    thin = dataclasses.replace(thin, layer_of=torch.zeros(hidden.shape[1], dtype=torch.int64))
+    weight = tuned(TUNERS["camri"], thin, TRAINED | {"margin": 0.2, "scale": 16.0})[5].weight
+    assert torch.equal(weight == 0, model[5].weight == 0)
 
 
 def test_an_average_is_the_mean_of_the_weights(task):
