@@ -23,6 +23,8 @@ FITS = 20
 """Fits on different balanced samples whose mean is taken, as published."""
 STEPS, TOLERANCE = 2000, 1e-5
 """Most proximal steps of a fit, and the relative change of a step that ends it."""
+NEARBY = 1e-4
+"""The same for a fit that starts from another one's end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +61,20 @@ class DeepFeatureReweighting(OutputRefit):
         return HeldOut(units.of(task.hidden_valid[rows]), task.y_valid[rows], found)
 
     def tune(self, task: TuningTask, params: Mapping[str, Any], prepared: HeldOut) -> LogitEdit:
-        """The mean of the fits in place of the original's output layer."""
+        """The mean of the fits in place of the original's output layer.
+
+        Most samples of two fits are the same where classes are: the first goes all the way from the original's layer,
+        the others go from there.
+        """
         design, labels = prepared.units.design, prepared.labels
         weight = torch.where(of_targets(labels, task), params["lambda"], 1.0).to(design)
-        fits, start = [], prepared.units.coefficients(prepared.layer)
+        fits: list[Tensor] = []
         for rows in balanced(labels, FITS, task.seed):
             total = float(weight[rows].sum())
             logits = design.new_zeros(len(rows), task.classes)
             loss = Ridge(design[rows], logits, labels[rows], weight[rows] / total, 0.0, task.classes)
-            fits.append(lasso(loss, 1 / (params["C"] * total), start))
+            start, tolerance = (fits[0], NEARBY) if fits else (prepared.units.coefficients(prepared.layer), TOLERANCE)
+            fits.append(lasso(loss, 1 / (params["C"] * total), start, tolerance))
         anew, old = prepared.units.edit(task, range(task.classes), torch.stack(fits).mean(0)), prepared.layer
         return LogitEdit(anew.weight - old.weight, anew.bias - old.bias)
 

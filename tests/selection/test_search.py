@@ -273,4 +273,5 @@ def test_at_one_demand_keeps_what_was_chosen_there():
     narrow = found.at(0.5)
     assert {variant: list(by) for variant, by in narrow.chosen.items()} == {variant: [0.5] for variant in found.chosen}
     assert all(narrow.chosen[variant][0.5] is found.chosen[variant][0.5] for variant in found.chosen)
-    assert list(narrow.verdicts) == [0.5] and len(found.verdicts) > 1
+    assert list(narrow.verdicts) == [0.5]
+    assert len(found.verdicts) > 1
