@@ -17,8 +17,12 @@ from tunebench.networks import originals
 from tunebench.results import cells
 from tunebench.workers import isolation
 
-with contextlib.suppress(ImportError):
-    importlib.import_module("numba")  # half a second, and several tuners want it
+LATER = ("scipy.optimize", "scipy.special", "numba", "tunebench.training")
+"""What a cell would import in its middle, a quarter of a second and more: two for certificates, two for its tuner."""
+
+for name in LATER:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
 
 if os.environ.get(isolation.SAFE_PATH) == isolation.OURS:
     del os.environ[isolation.SAFE_PATH]  # it was meant for this process, not for what a tuner starts
