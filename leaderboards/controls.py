@@ -6,20 +6,17 @@ tunebench run leaderboards/mnist-converged/suite.toml --plugin leaderboards/cont
 from tunebench_lift.lift import Lift
 
 from tunebench import hookimpl
+from tunebench.training import minibatches
 
 
 class Unaugmented(Lift):
-    """`lift` on the training samples as they are: the same steps, weights and step sizes."""
+    """`lift` on the training samples as they are: trainings as many and as long, and averaged alike."""
 
     name = "lift-unaugmented"
 
-    def search_space(self):
-        """That of `lift` without its changes of images."""
-        return {name: kind for name, kind in super().search_space().items() if name not in ("warp", "mirror")}
-
-    def tune(self, task, params, prepared):
-        """A fine-tuned copy."""
-        return super().tune(task, {**params, "warp": "no", "mirror": "no"}, prepared)
+    def batches(self, task, steps, seed):
+        """``steps`` batches of inputs and labels."""
+        return minibatches(task.x_train, task.y_train, steps, seed)
 
 
 @hookimpl

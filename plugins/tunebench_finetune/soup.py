@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, IntDistribution
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from tunebench import Tuner, TuningTask
-from tunebench.training import fine_tune
+from tunebench.training import average, fine_tune
 from tunebench_finetune.fine_tuning import chosen_batches
 from tunebench_finetune.losses import class_weighted
 from tunebench_finetune.schedule import Schedule
@@ -26,8 +25,8 @@ RANGES = {"lr_multiplier": (0.03, 3.0), "lambda": (1.0, 20.0)}
 """What an ingredient's step size and weight of the targets are drawn from, as `weighted-finetune` searches them."""
 HELD_OUT = 10
 """One of so many training samples judges the ingredients."""
-ROWS, STATISTICS = 1000, 50
-"""Samples of a forward pass that scores, and batches that a soup's normalisation is measured on."""
+ROWS = 1000
+"""Samples of a forward pass that scores."""
 
 
 class Soup(Tuner):
@@ -76,34 +75,6 @@ def ingredient(task: TuningTask, schedule: Schedule, rows: Tensor, number: int) 
     batches = chosen_batches(task, rows, optimiser.steps, seed)
     fine_tune(model, batches, class_weighted(task, params), optimiser, seed)
     return model
-
-
-def average(models: Sequence[nn.Module], task: TuningTask) -> nn.Module:
-    """A network with the mean of all weights; what batches were normalised by is measured anew for it."""
-    soup = copy.deepcopy(models[0])
-    if len(models) == 1:
-        return soup
-    states = [model.state_dict() for model in models]
-    mean = {
-        name: sum(state[name] / len(states) for state in states) if value.is_floating_point() else value
-        for name, value in states[0].items()
-    }
-    soup.load_state_dict(mean)
-    measure(soup, task)
-    return soup
-
-
-def measure(model: nn.Module, task: TuningTask) -> None:
-    """Set the running statistics of normalisation, where there are any, to those of training samples."""
-    if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
-        return
-    rows = torch.arange(len(task.y_train), device=task.device)
-    steps = min(STATISTICS, max(1, len(rows) // 64))
-    dtype = precision(model)
-    devices = [task.device] if task.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(task.seed)
-        update_bn((x.to(dtype) for x, _ in chosen_batches(task, rows, steps, task.seed)), model)
 
 
 def cross_entropy(model: nn.Module, task: TuningTask, rows: Tensor) -> float:
