@@ -14,6 +14,7 @@ from torch import Tensor, nn
 Gradient = Callable[[Tensor, Tensor], Tensor]
 """Maps logits (B, C) and labels (B,) to dL / dlogits (B, C)."""
 THRESHOLD_BACKWARD = torch.ops.aten.threshold_backward.default
+FUSED_ADAMW = torch.ops.aten._fused_adamw_.default
 
 
 def linear_stack(model: nn.Module) -> list[nn.Linear] | None:
@@ -119,3 +120,21 @@ def differentiate(layers: list[Layer], grads: list[Layer], batch: tuple[Tensor, 
     for k, delta, below in backward(layers, *batch, gradient):
         torch.mm(delta.t(), below, out=grads[k].weight)
         torch.sum(delta, 0, out=grads[k].bias)
+
+
+def adamw(layers: list[Layer], grads: list[Layer], lr: float, weight_decay: float) -> Callable[[], None]:
+    """The step of `torch.optim.AdamW` at a constant step size, by its own operator: the same to the last bit.
+
+    Half of the optimiser's time on networks this small is its bookkeeping in Python.
+    """
+    values, slopes = ([p for layer in part for p in (layer.weight, layer.bias)] for part in (layers, grads))
+    means, squares = ([torch.zeros_like(value) for value in values] for _ in range(2))
+    taken = torch.zeros((), device=values[0].device)
+    options = {"lr": lr, "beta1": 0.9, "beta2": 0.999, "weight_decay": weight_decay, "eps": 1e-8}
+
+    def step() -> None:
+        taken.add_(1)
+        counts = [taken] * len(values)
+        FUSED_ADAMW(values, slopes, means, squares, [], counts, **options, amsgrad=False, maximize=False)
+
+    return step

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tunebench.errors import Inapplicable
 from tunebench.networks.losses import Loss, logit_gradient
 from tunebench.networks.sites import first_float
-from tunebench.networks.stacks import Descent, descend, differentiate, gradients, linear_stack, numbers
+from tunebench.networks.stacks import Descent, adamw, descend, differentiate, gradients, linear_stack, numbers
 from tunebench.tuner import TuningTask
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -129,7 +129,10 @@ def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimise
         for batch in batches:
             descend(own, batch, gradient, by)
         return
-    step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
+    if optimiser.name == "adamw" and optimiser.schedule == "constant":
+        step = adamw(own, grads, optimiser.lr, optimiser.weight_decay)
+    else:
+        step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
     for batch in batches:
         differentiate(own, grads, batch, gradient)
         step()
