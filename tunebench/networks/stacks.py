@@ -122,19 +122,20 @@ def differentiate(layers: list[Layer], grads: list[Layer], batch: tuple[Tensor, 
         torch.sum(delta, 0, out=grads[k].bias)
 
 
-def adamw(layers: list[Layer], grads: list[Layer], lr: float, weight_decay: float) -> Callable[[], None]:
-    """The step of `torch.optim.AdamW` at a constant step size, by its own operator: the same to the last bit.
+def adamw(layers: list[Layer], grads: list[Layer], rates: Iterator[float], decay: float) -> Callable[[], None]:
+    """The step of `torch.optim.AdamW` by its own operator, the same to the last bit; ``rates`` are the step sizes.
 
     Half of the optimiser's time on networks this small is its bookkeeping in Python.
     """
     values, slopes = ([p for layer in part for p in (layer.weight, layer.bias)] for part in (layers, grads))
     means, squares = ([torch.zeros_like(value) for value in values] for _ in range(2))
     taken = torch.zeros((), device=values[0].device)
-    options = {"lr": lr, "beta1": 0.9, "beta2": 0.999, "weight_decay": weight_decay, "eps": 1e-8}
 
     def step() -> None:
         taken.add_(1)
-        counts = [taken] * len(values)
-        FUSED_ADAMW(values, slopes, means, squares, [], counts, **options, amsgrad=False, maximize=False)
+        FUSED_ADAMW(
+            values, slopes, means, squares, [], [taken] * len(values), lr=next(rates), beta1=0.9, beta2=0.999,
+            weight_decay=decay, eps=1e-8, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     return step

@@ -70,13 +70,28 @@ class Optimiser:
             optimizer = torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **options)
         if self.schedule == "constant":
             return optimizer.step
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, self.steps, cycle_momentum=False)
+        cycle = self.cycle(optimizer)
 
         def step() -> None:
             optimizer.step()
             cycle.step()
 
         return step
+
+    def cycle(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.OneCycleLR:
+        """The one-cycle schedule of ``optimizer``, whose momentum stays as it is."""
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, self.steps, cycle_momentum=False)
+
+    def rates(self) -> Iterator[float]:
+        """The step sizes, one after the other."""
+        if self.schedule == "constant":
+            yield from itertools.repeat(self.lr)
+        optimizer = torch.optim.SGD([torch.zeros(())], self.lr)
+        cycle = self.cycle(optimizer)
+        while True:
+            yield optimizer.param_groups[0]["lr"]
+            optimizer.step()
+            cycle.step()
 
 
 def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
@@ -129,8 +144,8 @@ def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimise
         for batch in batches:
             descend(own, batch, gradient, by)
         return
-    if optimiser.name == "adamw" and optimiser.schedule == "constant":
-        step = adamw(own, grads, optimiser.lr, optimiser.weight_decay)
+    if optimiser.name == "adamw":
+        step = adamw(own, grads, optimiser.rates(), optimiser.weight_decay)
     else:
         step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
     for batch in batches:
