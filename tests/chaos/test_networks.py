@@ -9,14 +9,13 @@ import pytest
 from conftest import run_command
 from sklearn.datasets import load_digits
 
+from tunebench.plugins import load_registry
+
 NETWORKS = Path(__file__).parents[1] / "networks"
 sys.path.append(str(NETWORKS))
 from zoo import ZOO  # noqa: E402
 
-TUNERS = (
-    "original", "logit-bias", "smvt-sj", "sj-k3", "last-layer", "weighted-finetune", "cw-p", "cs-p", "vs-loss",
-    "group-dro", "camri", "jtt", "soup",
-)  # fmt: skip
+TUNERS = sorted(load_registry().tuners)
 PLUGIN = f"""
 import sys
 sys.path.append({str(NETWORKS)!r})
@@ -42,7 +41,7 @@ def digits(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_every_network_runs_a_grid(name, digits, tmp_path):
-    """No cell of any tuner ends in an error; what does not apply to a network is skipped with a reason."""
+    """No cell of any bundled tuner ends in an error; what does not apply to a network is skipped with a reason."""
     plugin = tmp_path / "networks.py"
     plugin.write_text(PLUGIN)
     given = [part for tuner in TUNERS for part in ("-t", tuner)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from conftest import run_command
 
+from tunebench.console import KEPT
 from tunebench.results.store import Store
 from tunebench.workers import isolation
 from tunebench.workers.engines import LocalEngine
@@ -20,6 +22,8 @@ from tunebench.workers.engines import LocalEngine
 PLUGIN = Path(misbehaving.__file__)
 EXPECTED = {deed.__name__.replace("_", "-"): what for deed, what in misbehaving.EXPECTED.items()}
 EXPECTED |= {tuner.name: what for tuner, what in misbehaving.OTHERS.items()}
+LOADING = 40 * 2**20
+"""Bytes of a process that has begun to import torch and is far from done."""
 GRID = ("run", "-d", "digits", "-m", "mlp:8", "--target", "1", "--seeds", "1", "--trials", "2", "--plugin", PLUGIN)
 
 
@@ -112,6 +116,30 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
+
+
+def test_an_interrupt_while_the_server_starts_is_one_line(tmp_path):
+    """Ctrl-C reaches all processes of a terminal, also the server that loads torch: nobody but the run answers."""
+    command = [sys.executable, "-m", "tunebench", "run", "-d", "digits", "-t", "original", "-q", "-o", tmp_path / "out"]
+    run = psutil.Popen(command, start_new_session=True, stderr=-1, text=True)
+    while not any(child.memory_info().rss > LOADING for child in run.children()):
+        assert run.poll() is None
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert (run.returncode, err.strip()) == (130, f"tunebench: interrupted; {KEPT}")
+
+
+def test_workers_hold_no_signal_back():
+    """The server holds Ctrl-C back while it starts; what it forks later, and what that starts, does not."""
+    engine = LocalEngine(1)
+    assert engine.submit(held_back, None, 60).result() == set()
+    engine.close()
+
+
+def held_back(_):
+    """The signals that this process holds back."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_engine_close_ends_what_runs():

@@ -85,6 +85,13 @@ def command(suite: Path | None, **flags: Any) -> int:
         *LIMITS,
     )
     chosen = load_suite(suite, {name: flags[name] for name in (*names, "timeout")})
+    out = flags["out"] or Path("tunebench-runs") / chosen.name
+
+    from tunebench.results.store import Store
+    from tunebench.workers.engines import LocalEngine
+
+    if not (flags["dry_run"] or Store(out).lock_path.exists()):  # a finished run needs no workers
+        LocalEngine(1).warm_up()  # their server loads torch beside us, who do so now
 
     from tunebench.datasets import Place
     from tunebench.grid import plan, runner, studies
@@ -92,7 +99,7 @@ def command(suite: Path | None, **flags: Any) -> int:
     from tunebench.workers.isolation import usable_cores
 
     options = plan.RunOptions(
-        out=flags["out"] or Path("tunebench-runs") / chosen.name,
+        out=out,
         jobs=flags["jobs"] or usable_cores(),
         place=Place(flags["data_dir"], flags["download"]),
         plugins=tuple(PluginFile.read(path) for path in flags["plugins"]),

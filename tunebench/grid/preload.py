@@ -51,6 +51,8 @@ def without_main(data: Mapping[str, Any], prepare: Any = spawn.prepare) -> None:
 sys.excepthook = quiet_when_orphaned
 spawn.prepare = without_main
 
+isolation.forget_interrupts()  # it was for the process that started the run, and has ended that one
+
 # Else the collector of every worker walks all that was imported, and so copies the pages that it shares.
 gc.collect()
 gc.freeze()

@@ -121,14 +121,16 @@ class Remembering:
         """
         if self.context.get_start_method() != "forkserver":
             return
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
         isolation.shorten_temporary_folder()
         before = os.environ.get(isolation.SAFE_PATH)
         os.environ.setdefault(isolation.SAFE_PATH, isolation.OURS)
         try:
             self.context.set_forkserver_preload(PRELOAD)
-            forkserver.ensure_running()
+            resource_tracker.ensure_running()  # the server would start it, and so let Ctrl-C through
+            with isolation.interrupts_later():
+                forkserver.ensure_running()
         finally:
             if before is None:
                 del os.environ[isolation.SAFE_PATH]

@@ -10,6 +10,7 @@ import os
 import signal
 import tempfile
 import threading
+from collections.abc import Iterator
 from multiprocessing import util
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -47,6 +48,23 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back inside; a process that is started there goes on to hold it back until it has a handler."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def forget_interrupts() -> None:
+    """Drop a Ctrl-C that was held back, and let the next one through: the end of what `interrupts_later` began."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, before)
 
 
 def own_group() -> None:
