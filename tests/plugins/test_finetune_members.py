@@ -11,7 +11,6 @@ from digits import assert_keeps_the_rules, digits_task, tuned
 from torch import nn
 from tunebench_finetune import soup as kitchen
 from tunebench_finetune.camri import Angular
-from tunebench_finetune.fine_tuning import chosen_batches
 from tunebench_finetune.jtt import JustTrainTwice
 
 from tunebench.networks.training import minibatches
@@ -138,31 +137,6 @@ def test_camri_leaves_pruned_weights_at_zero(task):
     thin = dataclasses.replace(thin, layer_of=torch.zeros(hidden.shape[1], dtype=torch.int64))
     weight = tuned(TUNERS["camri"], thin, TRAINED | {"margin": 0.2, "scale": 16.0})[5].weight
     assert torch.equal(weight == 0, model[5].weight == 0)
-
-
-def test_an_average_is_the_mean_of_the_weights(task):
-    """Of networks without normalisation every parameter is the mean, and one network is itself."""
-    models = [copy.deepcopy(task.model) for _ in range(3)]
-    with torch.no_grad():
-        for k, model in enumerate(models):
-            model[5].bias.fill_(k)
-    assert torch.equal(kitchen.average(models, task)[5].bias, torch.ones(10))
-    assert torch.equal(kitchen.average(models[2:], task)[5].bias, models[2][5].bias)
-    assert torch.equal(models[0][5].bias, torch.zeros(10))
-
-
-def test_an_average_measures_its_normalisation_anew(conv):
-    """Running statistics are those of the training samples under the mean weights, not a mean of two."""
-    other = copy.deepcopy(conv.model)
-    with torch.no_grad():
-        other[0].weight.neg_()
-        other[0].weight[0] *= 3
-    soup = kitchen.average([conv.model, other], conv)
-    with torch.no_grad():
-        rows = torch.cat([x for x, _ in chosen_batches(conv, torch.arange(1200), 18, conv.seed)])
-        expected = soup[0](rows).mean((0, 2, 3))
-    torch.testing.assert_close(soup[1].running_mean, expected, rtol=1e-3, atol=1e-4)
-    assert not soup.training
 
 
 def test_the_soup_is_greedy_on_samples_that_no_ingredient_has_seen(task, monkeypatch):
