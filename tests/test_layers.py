@@ -185,10 +185,24 @@ assert not heavy, heavy
     assert f"tunebench {tunebench.__version__}" in done.stdout
 
 
+def test_signals_are_handled_first():
+    """Of all that a command loads only three small modules come before Ctrl-C is one line."""
+    code = """
+import sys
+before = set(sys.modules)
+import tunebench.__main__
+loaded = {name for name in set(sys.modules) - before if name.partition(".")[0] not in sys.stdlib_module_names}
+assert loaded == {"tunebench", "tunebench.__main__", "tunebench.console", "tunebench.errors"}, loaded
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_public_names():
     """What plugin authors import from the top is there, sorted, and importing it does not import torch."""
     assert tunebench.__all__ == sorted(tunebench.__all__)
     assert {"hookimpl", "Tuner", "TuningTask", "LogitEdit", "TunebenchError"} <= set(tunebench.__all__)
     assert all(hasattr(tunebench, name) for name in tunebench.__all__)
+    assert set(tunebench.__all__) <= set(dir(tunebench))
     done = run_python("import sys, tunebench; sys.exit('torch' in sys.modules)")
     assert done.returncode == 0, done.stderr

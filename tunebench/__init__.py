@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebench.compression import Compression, CompressionTask
-from tunebench.errors import DataError, Inapplicable, InvalidOutput, PluginError, StoreError, TunebenchError, UsageError
-from tunebench.hookspecs import TargetClassTuner, hookimpl
-from tunebench.tuner import LogitEdit, Tuner, TuningTask
-
 if TYPE_CHECKING:
     from os import PathLike
 
     from tunebench.boards.frames import Frames
+    from tunebench.compression import Compression, CompressionTask
+    from tunebench.errors import (
+        DataError,
+        Inapplicable,
+        InvalidOutput,
+        PluginError,
+        StoreError,
+        TunebenchError,
+        UsageError,
+    )
+    from tunebench.hookspecs import TargetClassTuner, hookimpl
     from tunebench.own.api import tune as tune
     from tunebench.own.api import tune_logits as tune_logits
+    from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 __version__ = "0.1.0"
 
@@ -39,14 +46,38 @@ __all__ = [
     "tune_logits",
 ]
 
+HOMES = {
+    "compression": ("Compression", "CompressionTask"),
+    "errors": (
+        "DataError",
+        "Inapplicable",
+        "InvalidOutput",
+        "PluginError",
+        "StoreError",
+        "TunebenchError",
+        "UsageError",
+    ),
+    "hookspecs": ("TargetClassTuner", "hookimpl"),
+    "own.api": ("tune", "tune_logits"),
+    "tuner": ("LogitEdit", "Tuner", "TuningTask"),
+}
+"""Module -> the public names that it defines. Nothing is imported before it is asked for: a command handles signals
+first, and the functions of `tunebench.own.api` need torch."""
+
 
 def __getattr__(name: str) -> Any:
-    """`tunebench.own.api`'s functions, imported when they are asked for: they need torch."""
-    if name in ("tune", "tune_logits"):
-        from tunebench.own import api
+    """A public name, from the module that defines it."""
+    for module, names in HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(api, name)
+            return getattr(import_module(f"tunebench.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All public names, for whoever completes them."""
+    return sorted({*globals(), *__all__})
 
 
 def load(out: str | PathLike[str]) -> Frames:

@@ -54,7 +54,7 @@ def processor_time():
 
 
 def test_a_thousand_trivial_cells(own_cache, tmp_path):
-    """1,000 cells that do nothing: an overhead of at most 150 ms each, and the runner's memory stays flat."""
+    """1,000 cells that do nothing: an overhead of at most 100 ms each, and the runner's memory stays flat."""
     suite = Suite(
         datasets=("digits",),
         models=("mlp:8",),
@@ -70,6 +70,7 @@ def test_a_thousand_trivial_cells(own_cache, tmp_path):
     records = runner.train_originals(made, engine, Silent(), options)
     jobs = list(plan.make_jobs(made, records, options))
     assert len(jobs) == CELLS
+    run_cell(jobs[0])  # once, for what this process has not imported yet
     alone = time.process_time()
     for job in jobs[:20]:
         run_cell(job)
@@ -86,7 +87,7 @@ def test_a_thousand_trivial_cells(own_cache, tmp_path):
         f"overhead {1000 * (spent - alone):.0f} ms of processor time beside {1000 * alone:.0f} ms of a cell's own; "
         f"{1000 * wall:.0f} ms on the clock with 2 workers; memory grew by {growth / 2**20:.1f} MiB over 800 cells"
     )
-    assert spent - alone <= 0.150
+    assert spent - alone <= 0.100
     assert growth < 20 * 2**20
 
 
