@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tabulate import tabulate
 
-from tunebench.boards import leaderboard
+from tunebench.boards import leaderboard, tables
 from tunebench.boards.contrasts import ZERO
 from tunebench.results.predictions import predictions_of
 
@@ -168,7 +167,7 @@ def mean(points: list[float]) -> str:
 
 def table(rows: list[list[Any]], head: list[str]) -> str:
     """GitHub's Markdown, numbers to the right."""
-    return tabulate(
+    return tables.tabulate.tabulate(
         rows, head, tablefmt="github", disable_numparse=True, colalign=["left", *["right"] * (len(head) - 1)]
     )
 
