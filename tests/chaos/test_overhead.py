@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+import trivial
 import tunebench_finetune
 from helpers import finish
 
@@ -20,20 +22,6 @@ from tunebench.workers.engines import LocalEngine
 
 CELLS = 1000
 TRAINED = [tuner.name for tuner in tunebench_finetune.tunebench_tuners()]
-TRIVIAL = b"""
-from tunebench import LogitEdit, Tuner, hookimpl
-
-class Trivial(Tuner):
-    def __init__(self, number):
-        self.name = f"trivial-{number}"
-
-    def tune(self, task, params, prepared):
-        return LogitEdit.of_target(task)
-
-@hookimpl
-def tunebench_tuners():
-    return [Trivial(number) for number in range(50)]
-"""
 
 
 class Memory(Silent):
@@ -64,7 +52,7 @@ def test_a_thousand_trivial_cells(own_cache, tmp_path):
         trials=2,
         recipe="quick",
     )
-    options = plan.RunOptions(tmp_path / "out", 2, plugins=(PluginFile("trivial.py", TRIVIAL),))
+    options = plan.RunOptions(tmp_path / "out", 2, plugins=(PluginFile.read(Path(trivial.__file__)),))
     made = plan.make_plan(suite, options)
     engine, memory = LocalEngine(2, 2**31), Memory()
     records = runner.train_originals(made, engine, Silent(), options)

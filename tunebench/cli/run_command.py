@@ -90,7 +90,8 @@ def command(suite: Path | None, **flags: Any) -> int:
     from tunebench.results.store import Store
     from tunebench.workers.engines import LocalEngine
 
-    if not (flags["dry_run"] or Store(out).lock_path.exists()):  # a finished run needs no workers
+    here = flags["executor"] == "processes" and not flags["dry_run"]
+    if here and not Store(out).lock_path.exists():  # a finished run needs no workers
         LocalEngine(1).warm_up()  # their server loads torch beside us, who do so now
 
     from tunebench.datasets import Place

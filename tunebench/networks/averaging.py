@@ -18,7 +18,11 @@ STATISTICS = 50
 
 
 def average(models: Sequence[nn.Module], task: TuningTask) -> nn.Module:
-    """A network with the mean of all weights; what batches were normalised by is measured anew for it."""
+    """A network with the mean of all weights (Wortsman et al. 2022); its normalisation is measured anew.
+
+    ``models`` have one architecture; none is changed. Of numbers that are no weights, such as counters, it has the
+    first one's. Running statistics are those of up to `STATISTICS` batches of the task's training samples.
+    """
     mixed = copy.deepcopy(models[0])
     if len(models) == 1:
         return mixed

@@ -53,11 +53,11 @@ def end_with_parent() -> None:
 @contextlib.contextmanager
 def interrupts_later() -> Iterator[None]:
     """Hold Ctrl-C back inside; a process that is started there goes on to hold it back until it has a handler."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def forget_interrupts() -> None:
