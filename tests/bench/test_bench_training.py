@@ -28,6 +28,7 @@ from tunebench.workers.engines import LocalEngine, in_flight
 STEPS, SEEDS = 3000, 4
 FEW = 300
 """Steps of a round where training is held against its matrix products."""
+CYCLE = {"schedule": "one-cycle", "steps": FEW, "weight_decay": 5e-4}
 
 
 def plain_loop(x, y, seed):
@@ -96,7 +97,13 @@ def products_alone(model, times):
 
 @pytest.mark.parametrize(
     ("name", "limit", "options"),
-    [("SGD", 1.7, {}), ("momentum", 2.0, {"momentum": 0.9}), ("AdamW", 2.6, {"name": "adamw"})],
+    [
+        ("SGD", 1.7, {}),
+        ("momentum", 1.8, {"momentum": 0.9}),
+        ("momentum, one cycle", 1.8, {"momentum": 0.9, **CYCLE}),
+        ("AdamW", 1.9, {"name": "adamw"}),
+        ("AdamW, one cycle", 1.9, {"name": "adamw", **CYCLE}),
+    ],
 )
 def test_steps_against_their_matrix_products(benchmark, name, limit, options):
     """Training model 1 for five seeds, batches and loss included, against the products that it cannot do without."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from tunebench.networks.losses import CrossEntropy
-from tunebench.networks.stacks import adamw, differentiate, gradients, linear_stack, numbers
+from tunebench.networks.stacks import linear_stack
 from tunebench.networks.training import Optimiser, fine_tune, minibatches, sgd, train
 
 
@@ -140,26 +140,6 @@ def test_images_are_laid_out_channels_last_where_a_network_takes_that(views):
     assert distance(mine, Maps(views)) > 1e-2
     assert (False in mine.seen) == views
     assert mine.body.weight.is_contiguous()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adamw_without_its_bookkeeping_is_torchs_to_the_last_bit(dtype, schedule, weight_decay):
-    """Torch's operator itself, with either schedule: 200 steps end at the very weights of torch's optimiser."""
-    optimiser = Optimiser(0.01, "adamw", schedule, 200, weight_decay)
-    mine, theirs = stack(dtype), stack(dtype)
-    own, others = (linear_stack(model) for model in (mine, theirs))
-    grads, beside = gradients(own), gradients(others)
-    step = adamw(numbers(own), grads, optimiser.rates(), optimiser.weight_decay)
-    theirs_step = optimiser.stepper([p for layer in others for p in layer.parameters()], fused=True)
-    for batch in minibatches(*samples(dtype), 200, 0):
-        differentiate(numbers(own), grads, batch, CrossEntropy().gradient)
-        differentiate(numbers(others), beside, batch, CrossEntropy().gradient)
-        step()
-        theirs_step()
-    assert distance(mine, stack(dtype)) > 0.1
-    assert distance(mine, theirs) == 0
 
 
 def test_pruned_weights_can_be_held_at_zero_under_adamw():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,9 +13,14 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits (B, C) and labels (B,) int64 to a scalar. It may have a method ``gradient``, see `logit_gradient`."""
 NLL, NLL_BACKWARD = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
-LOG_SOFTMAX_BACKWARD = torch.ops.aten._log_softmax_backward_data.default
 MEAN = 1
 """The reduction of that name, as PyTorch's operators number it."""
+
+
+@functools.cache
+def one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The slope of a loss along itself, a scalar."""
+    return torch.ones((), dtype=dtype, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +43,8 @@ class CrossEntropy:
         log_p = torch.log_softmax(self._shifted(logits), 1)
         ignore = -100  # no label: the default of F.cross_entropy
         _, total = NLL(log_p, labels, self.weight, MEAN, ignore)
-        one = log_p.new_ones(())
-        slope = NLL_BACKWARD(one, log_p, labels, self.weight, MEAN, ignore, total)
-        found: Tensor = LOG_SOFTMAX_BACKWARD(slope, log_p, 1, log_p.dtype)
+        slope = NLL_BACKWARD(one(log_p.dtype, log_p.device), log_p, labels, self.weight, MEAN, ignore, total)
+        found: Tensor = torch._log_softmax_backward_data(slope, log_p, 1, log_p.dtype)
         return found
 
     def _shifted(self, logits: Tensor) -> Tensor:

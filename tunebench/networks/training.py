@@ -1,13 +1,14 @@
 """Minibatch training on tensors that fit in memory: no DataLoader in the inner loop.
 
 `sgd` trains the originals; `fine_tune` is what fine-tuning plugins call, with plain SGD or any `Optimiser`. Plain
-stacks of Linear and ReLU take hand-written gradients (`networks.stacks`), everything else autograd;
+stacks of Linear and ReLU take hand-written gradients (`networks.stacks`) and steps, everything else autograd;
 `tests/networks/test_training.py` holds the two paths against each other.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from tunebench.errors import Inapplicable
 from tunebench.networks.losses import Loss, logit_gradient
 from tunebench.networks.sites import first_float
-from tunebench.networks.stacks import Descent, adamw, descend, differentiate, gradients, linear_stack, numbers
+from tunebench.networks.stacks import backward, linear_stack, numbers
+from tunebench.networks.steps import adamw, descent, rolling, scheduled
 from tunebench.tuner import TuningTask
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -60,9 +62,9 @@ class Optimiser:
         """Whether it is SGD, with or without L2 and the usual momentum, at a constant step size."""
         return self.name == "sgd" and self.schedule == "constant" and not self.nesterov
 
-    def stepper(self, parameters: Iterable[nn.Parameter], *, fused: bool = False) -> Callable[[], None]:
+    def stepper(self, parameters: Iterable[nn.Parameter]) -> Callable[[], None]:
         """The function that takes one step along the parameters' gradients: torch's optimiser and schedule."""
-        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay, "fused": fused}
+        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         optimizer: torch.optim.Optimizer
         if self.name == "adamw":
             optimizer = torch.optim.AdamW(parameters, **options)
@@ -83,15 +85,17 @@ class Optimiser:
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, self.steps, cycle_momentum=False)
 
     def rates(self) -> Iterator[float]:
-        """The step sizes, one after the other."""
+        """The step sizes, one after the other: of a cycle those of `cycle`, without its bookkeeping at every step."""
         if self.schedule == "constant":
             yield from itertools.repeat(self.lr)
-        optimizer = torch.optim.SGD([torch.zeros(())], self.lr)
-        cycle = self.cycle(optimizer)
-        while True:
-            yield optimizer.param_groups[0]["lr"]
-            optimizer.step()
-            cycle.step()
+        low, rise, steps = self.lr / 25, 0.3 * self.steps - 1, self.steps - 1
+        for step in range(self.steps + 1):
+            if step <= rise:
+                start, end, share = low, self.lr, step / rise
+            else:
+                start, end, share = self.lr, low / 1e4, (step - rise) / (steps - rise)
+            yield end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
+        raise ValueError(f"more batches than the {self.steps} steps of the schedule")
 
 
 def minibatches(x: Tensor, y: Tensor, steps: int, seed: int, batch_size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
@@ -137,20 +141,17 @@ def train(model: nn.Module, batches: Batches, loss: Loss, optimiser: Optimiser) 
 
 def _train_stack(layers: list[nn.Linear], batches: Batches, loss: Loss, optimiser: Optimiser) -> None:
     """`train` with hand-written gradients."""
-    own, gradient = numbers(layers), logit_gradient(loss)
-    grads = gradients(layers)  # or, with momentum, the velocity
-    if optimiser.plain:
-        by = Descent(optimiser.lr, optimiser.weight_decay, optimiser.momentum, grads)
-        for batch in batches:
-            descend(own, batch, gradient, by)
-        return
+    own, gradient, decay = numbers(layers), logit_gradient(loss), optimiser.weight_decay
     if optimiser.name == "adamw":
-        step = adamw(own, grads, optimiser.rates(), optimiser.weight_decay)
+        step = adamw(own, optimiser.rates(), decay)
+    elif not optimiser.plain:
+        step = scheduled(own, optimiser.rates(), decay, optimiser.momentum, optimiser.nesterov)
+    elif optimiser.momentum:
+        step = rolling(own, optimiser.lr, decay, optimiser.momentum)
     else:
-        step = optimiser.stepper([p for layer in layers for p in layer.parameters()], fused=True)
+        step = descent(own, optimiser.lr, decay)
     for batch in batches:
-        differentiate(own, grads, batch, gradient)
-        step()
+        step(backward(own, *batch, gradient))
 
 
 def laid_out(model: nn.Module, x: Tensor | None) -> torch.memory_format:
