@@ -1,10 +1,13 @@
-"""What an estimate counts with: the pace of earlier cells on this machine."""
+"""What an estimate counts with: the pace of earlier cells on this machine, and of published boards."""
 
 import re
 
 import pytest
 
 from tunebench.grid import pace
+from tunebench.grid.estimate import Reference, reference
+from tunebench.grid.pace import Pace
+from tunebench.plugins import load_registry
 
 ASKED = ("-d", "digits", "-m", "model1", "-t", "smvt-sj*", "-t", "weighted-finetune", "--target", "8", "--no-latency")
 
@@ -17,11 +20,11 @@ def fresh(tmp_path, monkeypatch):
 
 
 def estimate(tunebench, *flags):
-    """Minutes and known paces of a dry run."""
+    """Seconds and known paces of a dry run."""
     done = tunebench("run", *ASKED, *flags, "--dry-run", "-j", "1")
     assert done.code == 0, done.err
-    minutes, known, all_ = re.search(r"about ([\d.]+) min .* (\d+) of (\d+) paces", done.out).groups()
-    return float(minutes), int(known), int(all_)
+    time, unit, known, all_ = re.search(r"about ([\d.]+) (s|min) .* (\d+) of (\d+) paces", done.out).groups()
+    return float(time) * (60 if unit == "min" else 1), int(known), int(all_)
 
 
 def test_a_run_notes_its_pace_for_later_estimates(tunebench, fresh):
@@ -30,34 +33,58 @@ def test_a_run_notes_its_pace_for_later_estimates(tunebench, fresh):
     asked = ("-t", "smvt-sj", "--seeds", "1", "--trials", "3", "-q", "-j", "1", "-o", fresh / "out")
     assert tunebench("run", "-d", "digits", "-m", "model1", "--target", "8", "--no-latency", *asked).code == 0
     assert estimate(tunebench)[1:] == (1, 3)
-    ((seconds, trials),) = pace.known().values()
+    ((rest, search, trials),) = pace.known().values()
     assert trials == 3
-    assert 0.01 < seconds < 60
+    assert 0 < search < 60
+    assert 0.01 < rest < 60
 
 
-def test_time_grows_with_trials_only_where_there_is_a_search(fresh):
-    """A measured search is scaled by its trials; a tuner without a space takes what it took."""
-    pace.note({"d m searched": (2.0, 10), "d m exact": (3.0, 10)})
-    names = {"d m searched": True, "d m exact": False}
-    assert pace.expected(names, 10) == (5.0, 2)
-    assert pace.expected(names, 30) == (9.0, 2)
-    assert pace.expected({"d m unknown": True, "d m bare": False}, 10) == (pytest.approx(11 * pace.GUESS), 0)
+def test_an_estimate_counts_every_cell(tunebench, fresh):
+    """Cells that take a minute each: each class under `all`, two under weakest:2, each seed."""
+    names = [pace.name_of("digits", "model1", tuner) for tuner in ("smvt-sj", "smvt-sj-exact", "weighted-finetune")]
+    pace.note({name: Pace(60.0, 0.0, 1) for name in names})
+    least, known, _ = estimate(tunebench, "--seeds", "1")
+    assert known == 3
+    assert least == pytest.approx(180, rel=0.1)
+    assert estimate(tunebench, "--seeds", "1", "--target", "weakest:2")[0] == pytest.approx(3 * 180, rel=0.1)
+    assert estimate(tunebench, "--seeds", "2", "--target", "all")[0] == pytest.approx(11 * 2 * 180, rel=0.1)
+
+
+def test_only_the_search_takes_longer_with_more_trials():
+    """What a cell takes besides is the same; a tuner without a space takes what it took."""
+    assert Pace(1.0, 2.0, 10).at(30, searches=True) == 7.0
+    assert Pace(1.0, 2.0, 10).at(30, searches=False) == 3.0
+
+
+def test_what_never_ran_is_read_off_the_boards():
+    """A trial takes what it took on a board of as much work, more with more, and never more than in proportion."""
+    boards = Reference((1.0, 100.0), {"flat": (0.5, 0.5), "steep": (0.1, 10.0), "falling": (2.0, 1.0), "root": (1, 10)})
+    assert [boards.trial("steep", work) for work in (1, 10, 100, 1000)] == pytest.approx([0.1, 1, 10, 100])
+    assert boards.trial("flat", 7) == pytest.approx(0.5)
+    assert boards.trial("root", 10_000) == pytest.approx(100)
+    assert boards.trial("falling", 3) == pytest.approx(2**0.5)
+    assert boards.trial("unheard of", 1) == pytest.approx((0.5 + 1) / 2)
+
+
+def test_every_bundled_tuner_was_on_the_boards():
+    """The estimates of a fresh machine know all of them."""
+    assert set(load_registry(entry_points=True).tuners) <= set(reference().seconds)
 
 
 def test_a_damaged_or_foreign_file_is_no_pace(fresh):
     """Whatever stands in the file, an estimate is made without it, and the next run writes a sound one."""
-    for text in ("", "[1, 2]", '{"a": 3}', '{"a": ["x", 1]}', "\x00"):
-        pace.note({"d m t": (1.0, 2)})
+    for text in ("", "[1, 2]", '{"a": 3}', '{"a": [1.5, 2]}', '{"a": ["x", 1, 1]}', "\x00"):
+        pace.note({"d m t": Pace(1.0, 1.0, 2)})
         file = fresh / "paces" / "pace.json"
         file.write_text(text)
         assert pace.known() == {}
-        pace.note({"d m t": (4.0, 2)})
-        assert pace.known() == {"d m t": (4.0, 2)}
+        pace.note({"d m t": Pace(4.0, 1.0, 2)})
+        assert pace.known() == {"d m t": (4.0, 1.0, 2)}
 
 
 def test_newer_paces_replace_older_ones(fresh, monkeypatch):
     """The same name is kept once, and of too many the newest stay."""
     monkeypatch.setattr(pace, "MOST", 2)
     for number, name in enumerate("abca"):
-        pace.note({name: (float(number), 1)})
-    assert pace.known() == {"c": (2.0, 1), "a": (3.0, 1)}
+        pace.note({name: Pace(float(number), 0.0, 1)})
+    assert pace.known() == {"c": (2.0, 0.0, 1), "a": (3.0, 0.0, 1)}

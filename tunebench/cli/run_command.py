@@ -95,7 +95,7 @@ def command(suite: Path | None, **flags: Any) -> int:
         LocalEngine(1).warm_up()  # their server loads torch beside us, who do so now
 
     from tunebench.datasets import Place
-    from tunebench.grid import plan, runner, studies
+    from tunebench.grid import estimate, plan, runner, studies
     from tunebench.plugins import PluginFile
     from tunebench.workers.isolation import usable_cores
 
@@ -114,7 +114,7 @@ def command(suite: Path | None, **flags: Any) -> int:
     )
     storage = studies.opened(flags["optuna_storage"]) if flags["optuna_storage"] else None
     if flags["dry_run"]:
-        say(plan.describe(chosen, options))
+        say(estimate.describe(chosen, options))
         return 0
     bars = Bars(flags["quiet"])
     try:

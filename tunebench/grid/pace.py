@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunebench.cache import cache_root
 from tunebench.errors import StoreError
@@ -17,13 +17,22 @@ from tunebench.results.cells import Cell, Job
 from tunebench.results.store import write_text
 from tunebench.workers.engines import Engine, in_flight
 
-GUESS = 0.15
-"""Seconds of a trial of a tuner that has not run here before."""
 MOST = 10_000
 """Names that are kept, the newest."""
 
-Pace = tuple[float, int]
-"""Seconds of a cell, and for how many trials."""
+
+class Pace(NamedTuple):
+    """How long a cell takes, in seconds."""
+
+    rest: float
+    """All but the search: start, loading, scores."""
+    search: float
+    trials: int
+    """Of that search."""
+
+    def at(self, trials: int, searches: bool) -> float:
+        """Seconds with so many trials; a tuner that does not search has one, whatever is asked for."""
+        return self.rest + self.search * (trials / self.trials if searches else 1)
 
 
 def name_of(dataset: str, model: str, tuner: str) -> str:
@@ -36,7 +45,7 @@ def paced(
 ) -> Iterator[tuple[Job, Future[Any]]]:
     """`in_flight` for cells, timed from handing one out until it is back; noted also where a run is interrupted."""
     started: dict[Cell, float] = {}
-    seconds: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[tuple[float, float]]] = defaultdict(list)
     trials = 1
 
     def timed() -> Job | None:
@@ -50,10 +59,12 @@ def paced(
             if not future.cancelled() and future.exception() is None:
                 trials = job.options.trials
                 place = name_of(job.cell.dataset, job.cell.model, job.cell.tuner)
-                seconds[place].append(time.perf_counter() - started[job.cell])
+                whole, search = time.perf_counter() - started[job.cell], float(future.result().get("tune_seconds", 0))
+                seconds[place].append((max(0.0, whole - search), search))
             yield job, future
     finally:
-        note({place: (median(found), trials) for place, found in seconds.items()})
+        medians = {place: [median(part) for part in zip(*found, strict=True)] for place, found in seconds.items()}
+        note({place: Pace(rest, search, trials) for place, (rest, search) in medians.items()})
 
 
 def note(paces: Mapping[str, Pace]) -> None:
@@ -68,22 +79,8 @@ def known() -> dict[str, Pace]:
     """The paces that earlier runs noted; none where their file cannot be used."""
     try:
         found = json.loads((cache_root() / "pace.json").read_text("utf-8"))
-        return {str(name): (float(seconds), int(trials)) for name, (seconds, trials) in found.items()}
+        return {
+            str(name): Pace(float(rest), float(search), int(trials)) for name, (rest, search, trials) in found.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def expected(names: Mapping[str, bool], trials: int) -> tuple[float, int]:
-    """Seconds of one cell of each of ``names`` together, and how many of them have been measured.
-
-    The value of a name says whether its tuner searches: then its time grows with the trials.
-    """
-    paces, total, measured = known(), 0.0, 0
-    for name, searches in names.items():
-        if name in paces:
-            seconds, then = paces[name]
-            total += seconds * (trials / then if searches else 1)
-            measured += 1
-        else:
-            total += GUESS * (trials if searches else 1)
-    return total, measured

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ import torch
 
 from tunebench.datasets import Dataset, Place, expand_datasets, holdout, open_dataset
 from tunebench.errors import UsageError
-from tunebench.grid import pace
-from tunebench.grid.observer import Silent
-from tunebench.grid.preparation import Absent, architectures
+from tunebench.grid.preparation import Absent
 from tunebench.grid.suite import Suite
 from tunebench.grid.targets import check_targets, resolve_protect, resolve_targets
 from tunebench.networks import originals
@@ -31,7 +28,6 @@ from tunebench.results.records import MOST_CELLS
 from tunebench.results.store import Store
 from tunebench.selection.selector import SearchOptions
 from tunebench.source import PluginFile
-from tunebench.workers.engines import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -226,36 +222,4 @@ def lock(store: Store, plan: Plan, jobs: Sequence[Job]) -> None:
             "class_names": {name: list(dataset.class_names) for name, dataset in plan.datasets.items()},
             "inputs": common_inputs(jobs),
         }
-    )
-
-
-def describe(suite: Suite, options: RunOptions) -> str:
-    """The grid of ``suite`` and a rough estimate, without training or writing anything."""
-    plan = make_plan(suite, options)
-    with closing(LocalEngine(options.jobs)) as engine:
-        architectures(plan, engine, Silent(), options)
-    keys = list(plan.originals())
-    missing = [key for key in keys if not key.folder.is_dir()]
-    steps = sum(key.recipe.steps or 20_000 for key in missing)
-    targets = len(suite.targets)
-    cells = len(keys) * targets * len(plan.tuners)
-    places = [
-        (data, model, name) for data, model in itertools.product(plan.datasets, plan.models) for name in plan.tuners
-    ]
-    searches = {pace.name_of(*place): bool(plan.registry.tuner(place[2]).search_space()) for place in places}
-    seconds, measured = pace.expected(searches, suite.trials)
-    minutes = (steps * 1e-3 + seconds * suite.seeds * targets) / options.jobs / 60
-    return "\n".join(
-        [
-            f"data sets  {', '.join(plan.datasets)}",
-            f"models     {', '.join(plan.models)}",
-            f"targets    {', '.join(suite.targets)}",
-            f"tuners     {', '.join(plan.tuners)}",
-            f"seeds      {suite.seeds}, trials {suite.trials}, budget {suite.budget:g}, protocol {suite.protocol}",
-            f"originals  {len(keys)}, to train: {len(missing)} ({steps:,} steps)",
-            *(f"fails      {' '.join(place)}: {why}" for place, why in plan.unbuilt.items()),
-            f"cells      {cells} or more (each target name counted once)",
-            f"estimate   about {minutes:.1f} min with -j {options.jobs}, latency apart; {measured} of {len(searches)} "
-            "paces are known from earlier runs here, the rest is a guess; nothing was run",
-        ]
     )

@@ -1,0 +1,40 @@
+"""What ``run --dry-run`` promises, and what the run then takes: on an idle machine, with a cache that knows nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+GRIDS = {
+    "digits": ("-d", "digits", "-m", "model1", "--target", "8", "--seeds", "2"),
+    "mnist": ("-d", "mnist", "-m", "model1", "-t", "s*", "-t", "*-finetune", "--target", "5", "--seeds", "1"),
+}
+FACTOR = 1.5
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_an_estimate_is_right(benchmark, tmp_path, monkeypatch, name):
+    """Within a factor of 1.5 before anything ran here, and again once it did."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "tunebench", "run", *GRIDS[name], "-q"]
+
+    def estimate(*more):
+        said = subprocess.run([*command, *more, "--dry-run"], check=True, capture_output=True, text=True).stdout
+        number, unit = re.search(r"about ([\d.]+) (s|min)", said).groups()
+        return float(number) * (60 if unit == "min" else 1)
+
+    def run(out):
+        start = time.perf_counter()
+        subprocess.run([*command, "-o", tmp_path / out], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    first, seconds = estimate(), run("first")
+    second, again = estimate("--no-cache"), run("second")
+    ratios = first / seconds, second / again
+    benchmark.extra_info.update(seconds=seconds, ratios=ratios)
+    benchmark.pedantic(lambda: None)
+    assert all(1 / FACTOR <= ratio <= FACTOR for ratio in ratios), ratios
