@@ -1,20 +1,29 @@
 """The glossary: nothing that a reader meets in a table, a file or a help text is missing from it."""
 
+import itertools
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import tunebench
 from tunebench import glossary
+from tunebench.boards import leaderboard
+from tunebench.boards.chart_data import COSTS
 from tunebench.boards.leaderboard import COLUMNS
-from tunebench.boards.tables import LONG, SHORT
+from tunebench.boards.page import own
+from tunebench.boards.page.table import DECIDING
+from tunebench.boards.tables import INTERPOLATED, LATEX, LONG, PROMISED, SHORT, render
 from tunebench.cli.explain_command import every_option
-from tunebench.results.cells import STATUSES
+from tunebench.own import report
+from tunebench.results.cells import STATUSES, UNDONE
 
 PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"
+BOARD = PAGE.parents[1] / "leaderboards" / "digits"
 
 
-@pytest.mark.parametrize("name", sorted({*COLUMNS, *LONG, *SHORT}))
+@pytest.mark.parametrize("name", sorted({*COLUMNS, *LONG, *SHORT, *LATEX, *PROMISED, *INTERPOLATED, *DECIDING, *COSTS}))
 def test_every_column_is_in_it(name):
     """Each column of the CSV and of the tables has a heading and a meaning."""
     entry = glossary.column(name)
@@ -22,17 +31,55 @@ def test_every_column_is_in_it(name):
     assert entry.text.endswith(".")
 
 
+def test_a_column_that_nobody_described_is_noticed():
+    """A name without an entry has no heading to be shown under."""
+    for name in ("luck", "luck_shifted", "ta_gain_lucky"):
+        with pytest.raises(KeyError):
+            glossary.column(name)
+
+
+def headings(markdown):
+    """What stands above the columns of all tables of a page."""
+    lines = markdown.splitlines()
+    above = [line for line, next_line in itertools.pairwise(lines) if re.match(r"\|[:-]", next_line)]
+    return {cell.strip() for line in above for cell in line.strip("|").split("|")} - {"", "#"}
+
+
+def test_every_heading_is_in_it(digits_run):
+    """Of all tables of a run and of a published board with certificates, as Markdown."""
+    shown = [render(leaderboard.build(run), "markdown") for run in (digits_run, BOARD)]
+    found = set.union(*map(headings, shown))
+    assert {"behind", "ahead in", "refuted", "DOT-RV", "fell", "certified OA"} <= found
+    assert [name for name in sorted(found) if not glossary.lookup(name)] == []
+
+
+def test_every_column_of_a_notebook_is_in_it(digits_run):
+    """Those of `tunebench.load`, which are those of leaderboard.json."""
+    run = tunebench.load(digits_run)
+    tables = (run.rows, run.curves, run.contrasts, run.pairs, run.classes, run.predictions())
+    found = {name for table in tables for name in table.columns}
+    assert len(found) > 60
+    assert [name for name in sorted(found) if not glossary.lookup(name)] == []
+
+
+def test_every_heading_of_tune_is_in_it():
+    """On its page and in the terminal."""
+    assert [name for name, _ in own.HEADINGS if not glossary.lookup(name)] == []
+    assert [name for name in report.HEADERS if name and not glossary.lookup(name)] == []
+
+
 def test_every_status_is_in_it():
-    """Those of cells, and the one of a row without any."""
-    assert set(glossary.entries()["statuses"]) == {*STATUSES, "missing"}
+    """Those of cells, the one of a row without any, and what a run counts that nothing could compute."""
+    assert set(glossary.entries()["statuses"]) == {*STATUSES, "missing", UNDONE}
 
 
 def test_every_option_has_a_meaning(tunebench):
-    """Each option of each command says what it is for, and `explain` finds it by its long name."""
+    """Each option of each command says what it is for, on the page too, and `explain` finds it by its long name."""
     found = list(every_option())
     assert len({command for command, _ in found}) > 5
     for command, option in found:
         assert option.help, f"tunebench {command} {option.opts[0]} says nothing"
+        assert all(f"`{name}`" in PAGE.read_text("utf-8") for name in option.opts)
     done = tunebench("explain", "--baseline")
     assert done.out.startswith("tunebench gate --baseline: ")
 
@@ -60,6 +107,7 @@ def test_a_variant_explains_its_columns():
     assert ("certified", glossary.entries()["variants"]["certified"].text) in glossary.legend(["oa_gain_certified"])
     assert glossary.column("ta_gain_shifted").heading == "shifted"
     assert glossary.column("rank_shifted").heading == "shifted #"
+    assert "oa_gain_certified" in [entry.name for entry in glossary.lookup("certified OA")]
     with pytest.raises(KeyError):
         glossary.column("luck_shifted")
 
@@ -74,16 +122,16 @@ def test_values_are_shown_in_their_unit(unit, value, shown):
     assert glossary.UNITS[unit][1](value) == shown
 
 
-def test_the_page_is_made_from_it():
+def test_the_page_is_made_from_it(tunebench):
     """docs/glossary.md is what the command prints; make it again with: tunebench explain --markdown."""
-    assert PAGE.read_text("utf-8") == glossary.as_markdown()
+    assert PAGE.read_text("utf-8") == tunebench("explain", "--markdown").out
 
 
 @pytest.mark.parametrize(
     ("words", "start"),
     [(["ta"], "TA: Recall of the class"), (["over", "budget"], "over_budget: column"), (["Recall"], "TA: "),
      (["timeout"], "timeout: status"), (["smvt-sj"], "smvt-sj: tuner. Synaptic join"),
-     (["area_shifted"], "area_shifted: column")],
+     (["area_shifted"], "area_shifted: column"), (["refuted"], "refuted: Of those")],
 )  # fmt: skip
 def test_explain_finds_any_spelling(tunebench, words, start):
     """Letter case, spaces for underscores, other names and headings all lead to the entry."""

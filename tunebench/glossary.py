@@ -9,7 +9,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-SECTIONS = {"terms": "Words", "variants": "Variants", "statuses": "Statuses", "columns": "Columns of leaderboard.csv"}
+SECTIONS = {
+    "terms": "Words",
+    "variants": "Variants",
+    "statuses": "Statuses",
+    "columns": "Columns of leaderboard.csv",
+    "figures": "Columns and headings elsewhere",
+}
 """Tables of glossary.toml and their titles, in reading order."""
 
 UNITS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -102,11 +108,11 @@ def lookup(word: str) -> list[Entry]:
         if wanted in (name.casefold() for name in (entry.name, *entry.also, entry.heading) if name)
     ]
     if not found:
-        try:
-            found = [column(wanted.replace(" ", "_"))]
-        except KeyError:
-            return []
-        found.append(entries()["variants"][found[0].variant])
+        variants = [name for name in entries()["variants"] if name != "plain"]
+        derived = [column(f"{name}_{variant}") for name in entries()["columns"] for variant in variants]
+        called = [entry for entry in derived if wanted == entry.heading.casefold()]
+        found = called or [entry for entry in derived if wanted.replace(" ", "_") == entry.name]
+        found += [entries()["variants"][entry.variant] for entry in found[:1]]
     return found
 
 
@@ -127,8 +133,8 @@ def legend(columns: Iterable[str]) -> list[tuple[str, str]]:
 def as_markdown() -> str:
     """The page docs/glossary.md."""
     parts = [
-        "# Glossary\n\nMade by `tunebench explain --markdown`. `tunebench explain WORD` shows one entry, options of "
-        "commands and tuners included.\n"
+        "# Glossary\n\nMade by `tunebench explain --markdown`. `tunebench explain WORD` shows one entry, tuners "
+        "included.\n"
     ]
     for section, title in SECTIONS.items():
         body = columns_table() if section == "columns" else described(section)

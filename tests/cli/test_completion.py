@@ -4,27 +4,36 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tunebench import hookimpl
 from tunebench.cli import completion
 
+VALUES = {
+    "bash": lambda lines: [line.partition(",")[2] for line in lines],
+    "zsh": lambda lines: lines[1::3],
+    "fish": lambda lines: [line.partition(",")[2].partition("\t")[0] for line in lines],
+}
+"""What each shell reads as values from the lines that it is given."""
 
-def completed(words):
-    """What bash is offered for the last of ``words``, by a fresh process that may not import anything heavy."""
+
+def completed(words, shell="bash"):
+    """What a shell is offered for the last of ``words``, by a fresh process that may not import anything heavy."""
     code = (
         "import sys\n"
         "for name in ('torch', 'numpy', 'pandas', 'optuna', 'sklearn'): sys.modules[name] = None\n"
         "from tunebench.cli import main\n"
         "main()\n"
     )
-    asked = {"_TUNEBENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    last = words.split()[-1] if shell == "fish" else str(len(words.split()) - 1)
+    asked = {"_TUNEBENCH_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": last}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+    return VALUES[shell]([line for line in done.stdout.splitlines() if line])
 
 
 @pytest.fixture
@@ -47,6 +56,25 @@ def noted(tunebench, own_cache):
 def test_shells_are_offered(noted, words, offered):
     """Commands, options and names, without torch and the like."""
     assert completed(words) == offered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_offered_the_same(noted, shell):
+    """In the form that each of them reads."""
+    assert completed("tunebench run -t smvt", shell) == ["smvt-sj", "smvt-sj-exact"]
+    assert completed("tunebench run -m model", shell) == ["model1", "model2"]
+
+
+@pytest.mark.parametrize("shell", VALUES)
+def test_the_documented_line_prints_a_script(shell):
+    """What docs/index.md says to add asks us for completions in that shell's way."""
+    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text("utf-8")
+    assert f"_TUNEBENCH_COMPLETE={shell}_source tunebench" in page
+    surroundings = {**os.environ, "_TUNEBENCH_COMPLETE": f"{shell}_source"}
+    code = "import sys; sys.argv[0] = 'tunebench'; from tunebench.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_TUNEBENCH_COMPLETE={shell}_complete" in done.stdout
 
 
 def test_a_damaged_note_is_none(noted, monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ def command(word: tuple[str, ...], markdown: bool) -> None:
     from tunebench import glossary
 
     if markdown:
-        say(glossary.as_markdown(), nl=False)
+        say(f"{glossary.as_markdown()}\n{options_table()}", nl=False)
     elif not word:
         say("\n".join(sorted({*glossary.words(), *options()}, key=str.casefold)))
     else:
@@ -48,6 +48,16 @@ def options() -> dict[str, list[str]]:
         for name in option.opts:
             found.setdefault(name, []).append(f"tunebench {command} {name}: {option.help}")
     return found
+
+
+def options_table() -> str:
+    """The last part of the glossary's page: every option, and what it means to each command that has it."""
+    meanings: dict[tuple[str, str], list[str]] = {}
+    for command, option in every_option():
+        text = (option.help or "").replace("|", "\\|")
+        meanings.setdefault((", ".join(f"`{name}`" for name in reversed(option.opts)), text), []).append(command)
+    lines = [f"| {names} | {', '.join(commands)} | {text} |" for (names, text), commands in sorted(meanings.items())]
+    return "\n".join(["## Options", "", "| option | of | meaning |", "|---|---|---|", *lines, ""])
 
 
 def every_option() -> Iterator[tuple[str, click.Option]]:

@@ -65,7 +65,7 @@ class Reference:
             return median(self.trial(name, work) for name in self.seconds)
         (low, high), (a, b) = self.work, self.seconds[tuner]
         power = min(max(math.log(b / a) / math.log(high / low), 0.0), 1.0)
-        return math.exp((math.log(a) + math.log(b) - power * math.log(low * high)) / 2) * work**power
+        return float(math.exp((math.log(a) + math.log(b) - power * math.log(low * high)) / 2) * work**power)
 
 
 @cache
@@ -182,7 +182,8 @@ def root(spec: ModelSpec) -> ModelSpec:
 def quickest(call: Callable[[], Any], least: float = 0.05) -> float:
     """Least seconds of ``call`` over ``least`` seconds of calls, three of them at the least."""
     call()
-    found, started = [], time.perf_counter()
+    found: list[float] = []
+    started = time.perf_counter()
     while len(found) < 3 or time.perf_counter() - started < least:
         before = time.perf_counter()
         call()

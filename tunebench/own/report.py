@@ -18,6 +18,7 @@ from tunebench.own.pick import Choice, Line, confusions, hardest, named, percent
 from tunebench.results.store import write_text
 
 SCHEMA = 1
+HEADERS = ("", "tuner", "TA %", "95 % interval", "TA gain", "OA change", "lost/gained", "certificate")
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,7 @@ def table(report: Report, kind: str = "simple") -> str:
                 promise(line, report.comparison.wish),
             ]
         )
-    headers = ["", "tuner", "TA %", "95 % interval", "TA gain", "OA change", "lost/gained", "certificate"]
-    return tabulate.tabulate(rows, headers=headers, tablefmt=kind, disable_numparse=True)
+    return tabulate.tabulate(rows, headers=HEADERS, tablefmt=kind, disable_numparse=True)
 
 
 def promise(line: Line, wish: Wish) -> str:

@@ -15,7 +15,10 @@ from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.page import table, words
 from tunebench.boards.page.templates import rendered
 from tunebench.cache import cache_root, cached_folder
-from tunebench.glossary import column, entries, legend
+from tunebench.glossary import column, entries, legend, lookup
+
+PICKS = ("pick", "OA budget", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in")
+"""Headings of the table of picks."""
 
 
 def render(board: Leaderboard) -> str:
@@ -30,6 +33,7 @@ def render(board: Leaderboard) -> str:
         answer=words.answer(advice, board),
         notes=board.notes,
         advice=[words.told(row) for row in advice],
+        picks={name: lookup(name)[0].text for name in PICKS},
         budget=f"{board.budget:g}",
         columns=[table.heading(name, first) for name in columns],
         rows=[table.line(row, columns, first) for row in board.rows],
