@@ -1,4 +1,4 @@
-"""What ``run --dry-run`` promises, and what the run then takes: on an idle machine, with a cache that knows nothing."""
+"""What ``run --dry-run`` promises and what the run then takes, on an idle machine; and how much of it latency is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from references import note
 
 GRIDS = {
     "digits": ("-d", "digits", "-m", "model1", "--target", "8", "--seeds", "2"),
@@ -38,3 +39,23 @@ def test_an_estimate_is_right(benchmark, tmp_path, monkeypatch, name):
     benchmark.extra_info.update(seconds=seconds, ratios=ratios)
     benchmark.pedantic(lambda: None)
     assert all(1 / FACTOR <= ratio <= FACTOR for ratio in ratios), ratios
+
+
+LATENCY = 0.15
+
+
+def test_latency_stage(benchmark, tmp_path, monkeypatch):
+    """Measuring latency takes at most 15 % of the digits run: what the finished run takes longer without the flag."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "tunebench", "run", "-q", "-o", tmp_path / "out"]
+
+    def seconds(*more):
+        start = time.perf_counter()
+        subprocess.run([*command, *more], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    cells, again, whole = seconds("--no-latency"), seconds("--no-latency"), seconds()
+    share = (whole - again) / (cells + whole - again)
+    note(benchmark, "the latency stage of the digits run", "the whole run", share, LATENCY)
+    benchmark.pedantic(lambda: None)
+    assert share <= LATENCY

@@ -203,6 +203,14 @@ def test_one_seed_gives_no_intervals(copied):
     assert any(note.startswith("one seed: no intervals") for note in found.notes)
 
 
+def test_two_seeds_get_the_caution_of_one(digits_run, tunebench):
+    """In the terminal, in Markdown and on the page; three seeds get none."""
+    said = "two seeds: little tells luck from merit"
+    for kind in ("table", "markdown", "html"):
+        assert said in " ".join(tunebench("leaderboard", digits_run, "--format", kind).out.split())
+    assert not any("seeds:" in note for note in leaderboard.remarks([], {"protocol": "holdout", "seeds": 3}))
+
+
 def test_the_paper_protocol_is_marked():
     """A leaderboard that was selected on test says so before any figure can be believed."""
     notes = leaderboard.remarks([], {"protocol": "paper", "seeds": 3})

@@ -18,6 +18,9 @@ def candidate(tuner, ta, oa, **changes):
     }  # fmt: skip
 
 
+EXTRAS = {
+    "classes": {"moggy": 0.1, "dog": -0.025}, "cost": {"params": 1234, "flops": 99, "bytes": 4936}, "search": [0, 2, 6],
+}  # fmt: skip
 PROMISE = {"confidence": 0.9, "bound": 0.005, "samples": 2000, "lost": 3, "gained": 5}
 REPORT = {
     "target": "moggy",
@@ -31,8 +34,8 @@ REPORT = {
     "confusions": [{"class": "dog", "count": 12, "share": 0.2}],
     "samples": {"target": 60, "all": 2000},
     "candidates": [
-        candidate("original", 0.7, 0.9),
-        candidate("refit", 0.8, 0.898, variant="shifted", certificate=PROMISE),
+        candidate("original", 0.7, 0.9, **EXTRAS),
+        candidate("refit", 0.8, 0.898, variant="shifted", certificate=PROMISE, **EXTRAS),
         candidate("lift", 0.78, 0.89),
         {"tuner": "sj", "status": "error", "reason": "ValueError: no luck", "variant": "plain"},
     ],
@@ -51,6 +54,19 @@ def test_it_says_what_was_gained_and_promised():
         "dog: 12 (20 %)", "tuned.safetensors", "tunebench tune --target moggy",
     ):  # fmt: skip
         assert part in text, part
+
+
+def test_it_says_who_pays_and_how_it_was_found():
+    """Every class's change, what the network costs, and a line for every search; nothing where a report lacks it."""
+    text = " ".join(own.render(REPORT | {"latency_ratio": 1.25}).split())
+    for part in (
+        "1,234 parameters (before 1,234)", "4,936 bytes", "1.25x the original",
+        "class: dog; tuner: refit, shifted; value: \u22122.5",
+        "+10.0", "target samples gained on validation",
+    ):  # fmt: skip
+        assert part in text, part
+    bare = {**REPORT, "candidates": [candidate("original", 0.7, 0.9), REPORT["candidates"][2]], "tuner": "lift"}
+    assert "Who pays" not in own.render(bare)
 
 
 def test_without_a_certificate_it_promises_nothing():
@@ -76,7 +92,7 @@ def test_it_is_accessible_and_fits_a_phone(tmp_path):
     with chromium() as browser:
         opened = Visit(browser, path, viewport={"width": 390, "height": 844}, color_scheme="dark", bypass_csp=True)
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert opened.page.locator("svg").is_visible()
+        assert [svg.is_visible() for svg in opened.page.locator("svg.marks").all()] == [True] * 3
         found = Axe().run(opened.page).response["violations"]
         assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
         assert (opened.complaints, opened.requests) == ([], [path.as_uri()])

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from tunebench import UsageError
+from tunebench.grid.plan import Plan
 from tunebench.grid.suite import Suite, embedded_text, load_suite, parse_suite, seconds_of
+from tunebench.plugins import load_registry
+from tunebench.selection.budgets import Floor
 
 
 def test_the_embedded_suite():
@@ -21,6 +24,16 @@ def test_flags_override_the_file(tmp_path):
     path.write_text('name = "mine"\ndatasets = ["mnist"]\ntargets = [5, "weakest"]\nbudget = 1\nseeds = 7\n')
     suite = load_suite(path, {"seeds": 2, "trials": None, "models": ()})
     assert suite == Suite(name="mine", datasets=("mnist",), targets=("5", "weakest"), budget=1.0, seeds=2)
+
+
+def test_a_floor_and_a_confidence_in_a_file(tmp_path):
+    """``recall`` and ``confidence`` mean what the flags of that name do, and the flags win."""
+    path = tmp_path / "suite.toml"
+    path.write_text("recall = 0.95\nconfidence = 0.8\n")
+    assert load_suite(path, {}) == Suite(recall=0.95, confidence=0.8)
+    assert load_suite(path, {"recall": 0.9, "confidence": 0.99}) == Suite(recall=0.9, confidence=0.99)
+    options = Plan(load_suite(path, {}), load_registry(), {}, {}, []).options()
+    assert (options.demand, options.confidence) == (Floor(0.95), 0.8)
 
 
 def test_naming_a_data_set_leaves_the_embedded_rules_behind():
@@ -41,6 +54,13 @@ def test_naming_a_data_set_leaves_the_embedded_rules_behind():
         ("trials = 1", "trials is 1; give at least 2"),
         ("budget = -0.1", "budget is -0.1; give percentage points"),
         ("budget = nan", "budget is nan"),
+        ("recall = 1.5", "recall is 1.5"),
+        ("recall = 0", "recall is 0"),
+        ('recall = "0.95"', "recall has to be float"),
+        ("confidence = 0.5", "confidence is 0.5"),
+        ("confidence = 1", "confidence is 1"),
+        ("confidence = 90", "confidence is 90"),
+        ("confidence = nan", "confidence is nan"),
         ('protocol = "own"', "unknown protocol 'own'"),
         ("max_hidden = 0", "max_hidden is 0; give at least 1"),
         ("max_hidden = 1.5", "max_hidden has to be int, not 1.5"),

@@ -84,6 +84,27 @@ def test_what_is_printed_and_reported(home, done):
     assert report["why"] in (out / "index.html").read_text()
 
 
+def test_the_report_says_who_pays(home, done):
+    """The change of every class is that of the files' network; what it costs, its time and the searches are there."""
+    out, _ = done
+    report = json.loads((out / "report.json").read_text())
+    chosen = next(line for line in report["candidates"] if line["tuner"] == report["tuner"])
+    model = home.module.Net()
+    model.load_state_dict(load_file(out / "tuned.safetensors"))
+    y = torch.from_numpy(home.held[1])
+    before, after = (logits_of(home, network).argmax(1) == y for network in (home.model, model.eval()))
+    for number, name in enumerate(ORDER):
+        change = float(after[y == number].double().mean() - before[y == number].double().mean())
+        assert chosen["classes"][name] == pytest.approx(change, abs=1e-9)
+    assert chosen["search"][0] == 0
+    assert chosen["search"] == sorted(chosen["search"])
+    assert chosen["cost"]["params"] >= sum(int((p != 0).sum()) for p in home.model.parameters())
+    assert report["latency_ratio"] > 0
+    page = (out / "index.html").read_text()
+    assert "Who pays" in page
+    assert f"{chosen['cost']['params']:,} parameters" in page
+
+
 def test_a_second_call_reuses_the_cells(home, done, tmp_path):
     """The same command goes on where it was; other weights under the same name are noticed."""
     out, _ = done

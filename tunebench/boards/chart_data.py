@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas
 
 from tunebench.boards import details
-from tunebench.boards.charts import HEAT_MAPS
+from tunebench.boards.charts import HEAT_MAPS, OTHERS
 from tunebench.boards.comparison import BLOCK, title
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import entries
@@ -18,8 +18,6 @@ COSTS = ("latency_ratio", "params", "flops", "bytes", "tune_seconds")
 """What a gain is held against; columns of a leaderboard."""
 LEADERS = 8
 """Tuners of a block that get a colour of their own."""
-OTHERS = "other tuners"
-"""What the rest is called; no name of a tuner."""
 
 
 def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:

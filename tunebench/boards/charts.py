@@ -14,6 +14,8 @@ PALETTE = ("#d55e00", "#0080c8", "#009e73", "#cc79a7", "#b8860b", "#8a63d2", "#5
 GREY = "#8c8c8c"
 INK = "currentColor"
 """The text's colour, light or dark, for a chart that stands in a page."""
+OTHERS = "other tuners"
+"""What those without a colour of their own are called; no name of a tuner."""
 MOST_FIGURES = 12
 """Classes up to which a heat map has room for a figure in every cell."""
 
@@ -121,9 +123,15 @@ def candidates() -> Any:
     whiskers = base.mark_rule().encode(y=alt.Y("low:Q", title="TA, %").scale(zero=False), y2="high:Q", color=colour)
     points = base.mark_point(size=80, filled=True).encode(y="ta:Q", color=colour)
     labels = base.mark_text(align="left", dx=7, color=INK).encode(y="ta:Q", text="tuner:N")
-    chart = (whiskers + points + labels).properties(width=520, height=320, background="transparent")
-    ink = {f"{part}Color": INK for part in ("label", "title", "domain", "tick")}
-    return chart.configure_axis(**ink, gridColor=f"{GREY}55").configure_view(stroke=None)
+    return (whiskers + points + labels).properties(height=320)
+
+
+def in_page(chart: Any) -> Any:
+    """``chart`` for a page without a script: in the colours of its text, as wide as a phone can still show."""
+    ink = {f"{part}Color": INK for part in ("label", "title")}
+    lines = {f"{part}Color": INK for part in ("domain", "tick")}
+    sized = chart.properties(width=520, background="transparent").configure_legend(**ink)
+    return sized.configure_axis(**ink, **lines, gridColor=f"{GREY}55").configure_view(stroke=None)
 
 
 CHARTS: dict[str, tuple[str, Callable[[], Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ def command(**flags: Any) -> int:
     writes the same architecture with other numbers where that is possible.
     """
     from tunebench.datasets import Place
+    from tunebench.grid.latency import in_turn
     from tunebench.grid.plan import RunOptions
     from tunebench.own import data as own_data
     from tunebench.own import report as reports
@@ -87,7 +89,8 @@ def command(**flags: Any) -> int:
     original, x = comparison.task.model, comparison.task.x_valid
     tuned = comparison.rebuild(choice.line.tuner, choice.line.variant)
     files = write_network(tuned, original, x, out, flags["exports"])
-    report = reports.Report(comparison, lines, choice, data.note, command_line, files)
+    latency = in_turn(tuned, copy.deepcopy(original), x[:1])[1]  # of a copy, as on boards
+    report = reports.Report(comparison, lines, choice, data.note, command_line, files, latency)
     report.write(out)
     say(reports.closing(report))
     return 0

@@ -146,7 +146,8 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_o
         except Exception as exc:
             records[name] = failure("invalid" if isinstance(exc, InvalidOutput) else "error", one_line(exc))
             continue
-        records[name] = {"status": "ok", "tune_seconds": found[name].tune_seconds, **scores}
+        seen = {"tune_seconds": found[name].tune_seconds, "history": found[name].history}
+        records[name] = {"status": "ok", **seen, **scores}
     return Comparison(
         wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.demand]), task
     )

@@ -13,6 +13,7 @@ import tabulate
 from tunebench.boards.page import own as page
 from tunebench.naming import printable
 from tunebench.own.comparison import Comparison, Wish
+from tunebench.own.details import of_line
 from tunebench.own.files import Written
 from tunebench.own.pick import Choice, Line, confusions, hardest, named, percent
 from tunebench.results.store import write_text
@@ -32,6 +33,8 @@ class Report:
     """What became of the data."""
     command: str = ""
     files: Sequence[Written] = ()
+    latency_ratio: float | None = None
+    """Time for one sample as a multiple of the original's."""
 
     @property
     def original(self) -> Line:
@@ -64,8 +67,11 @@ class Report:
             "hardest": hardest(self.comparison),
             "samples": {"target": record_total(self), "all": len(self.comparison.task.y_valid)},
             "candidates": [
-                {key: None if value != value else value for key, value in asdict(line).items()} for line in self.lines
+                {key: None if value != value else value for key, value in asdict(line).items()}
+                | of_line(line, self.comparison)
+                for line in self.lines
             ],
+            "latency_ratio": self.latency_ratio,
             "files": {written.path.name: written.note for written in self.files},
             "data": self.note,
             "command": self.command,

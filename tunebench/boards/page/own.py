@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunebench.boards import charts
 from tunebench.boards.page.templates import rendered
 from tunebench.glossary import column, entries
 
@@ -35,6 +36,9 @@ def render(report: Content) -> str:
         samples=f", on {size['all']:,} samples, {size['target']:,} of them {report['target']}" if size else "",
         promise=promise(report),
         chart=drawn(good, report) if good else "",
+        pays=who_pays(good, report),
+        searched=searched(good, report),
+        costs=costs(good, report),
         headings=HEADINGS,
         rows=[line_of(line, report) for line in report["candidates"]],
         taken=[f"{c['class']}: {c['count']} ({100 * c['share']:.0f} %)" for c in report.get("confusions", [])],
@@ -87,11 +91,64 @@ def line_of(line: Content, report: Content) -> list[str]:
     ]
 
 
-def drawn(lines: Sequence[Content], report: Content) -> str:
-    """TA with its interval against OA given up, as SVG in the page's own colours."""
+def costs(lines: Sequence[Content], report: Content) -> str:
+    """Size and time of the chosen network beside the original's, in a sentence; empty where they are not known."""
+    chosen, before = taken(lines, report), next((line for line in lines if line["tuner"] == "original"), None)
+    if not chosen or not before or "cost" not in chosen or "cost" not in before:
+        return ""
+    parts = [
+        f"{chosen['cost'][name]:,.0f} {noun} (before {before['cost'][name]:,.0f})"
+        for name, noun in (("params", "parameters"), ("flops", "operations for a sample"), ("bytes", "bytes"))
+    ]
+    if report.get("latency_ratio") is not None:
+        parts.append(f"{column('latency_ratio').shown(report['latency_ratio'])} the original's time for a sample")
+    return ", ".join(parts)
+
+
+def taken(lines: Sequence[Content], report: Content) -> Content | None:
+    """The candidate that was chosen."""
+    chosen = (report["tuner"], report["variant"])
+    return next((line for line in lines if (line["tuner"], line["variant"]) == chosen), None)
+
+
+def who_pays(lines: Sequence[Content], report: Content) -> str:
+    """Change of every class's recall, a line per candidate but the original, as SVG; empty where it is not known."""
+    rows = [
+        {"tuner": named(line), "class": name, "value": 100 * change}
+        for line in lines
+        if line["tuner"] != "original"
+        for name, change in line.get("classes", {}).items()
+    ]
+    return svg(charts.classes(), rows)
+
+
+def searched(lines: Sequence[Content], report: Content) -> str:
+    """What the best so far had gained after every trial, a line per tuner that searches, as SVG."""
+    found = [line for line in lines if len(line.get("search", ())) > 2]
+    leading = sorted(found, key=lambda line: -line["search"][-1])[: len(charts.PALETTE)]
+    rows = [
+        {
+            "tuner": line["tuner"],
+            "series": line["tuner"] if line in leading else charts.OTHERS,
+            "leader": line in leading,
+        }
+        | {"trial": trial, "gained": gained}
+        for line in found
+        for trial, gained in enumerate(line["search"])
+    ]
+    return svg(charts.searches().properties(height=260), rows)
+
+
+def svg(chart: Any, rows: Sequence[Content]) -> str:
+    """A chart in the page's own colours; empty without rows."""
     import vl_convert
 
-    from tunebench.boards.charts import candidates
+    drawn = charts.in_page(chart).to_dict() | {"datasets": {"rows": list(rows)}}
+    return str(vl_convert.vegalite_to_svg(drawn)) if rows else ""
+
+
+def drawn(lines: Sequence[Content], report: Content) -> str:
+    """TA with its interval against OA given up, as SVG in the page's own colours."""
 
     rows = [
         {
@@ -104,4 +161,4 @@ def drawn(lines: Sequence[Content], report: Content) -> str:
         }
         for line in lines
     ]
-    return str(vl_convert.vegalite_to_svg(candidates().to_dict() | {"datasets": {"rows": rows}}))
+    return svg(charts.candidates(), rows)
