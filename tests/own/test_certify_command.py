@@ -1,6 +1,7 @@
 """``tunebench certify``: labelled data, the round trip of a CSV, and what is refused."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -65,6 +66,28 @@ def test_a_path_ends_where_it_fails(home, files, tunebench):
     done = tunebench(*arguments(home, files, "same", "bold", "same"), *data)
     assert done.code == 0, done.err
     assert done.out.splitlines()[1] == f"furthest certified: {files / 'same.pt'}"
+
+
+def test_the_candidates_of_a_tune_run_are_a_path(home, tunebench, tmp_path):
+    """`tune --candidates` writes one network each, the one with the best OA first; certify walks them in that order."""
+    tuners = [part for name in ("logit-bias", "smvt-sj-exact", "target-scale") for part in ("--tuner", name)]
+    out = tmp_path / "out"
+    done = tunebench(*home.arguments("-o", out, "--candidates", "--budget", "2", *tuners))
+    assert done.code == 0, done.err
+    found = sorted(path.parent.name for path in (out / "candidates").glob("*/tuned.safetensors"))
+    lines = [
+        line for line in json.loads((out / "report.json").read_text())["candidates"] if line["tuner"] != "original"
+    ]
+    names = [line["tuner"] for line in sorted(lines, key=lambda line: (-line["oa"], line["tuner"]))]
+    assert found == [f"{number:02}-{name}" for number, name in enumerate(names, 1)]
+    start = ("certify", "--model", f"{home.folder / 'net.py'}:Net", "--original", home.folder / "net.pt")
+    data = ("--data", home.folder / "digits" / "val", "--budget", "2")
+    whole = tunebench(*start, "--tuned", out / "candidates", *data)
+    each = [part for name in found for part in ("--tuned", out / "candidates" / name / "tuned.safetensors")]
+    assert (whole.code, whole.out) == tunebench(*start, *each, *data)[:2]
+    assert whole.code in (0, 1), whole.err
+    empty = tunebench(*start, "--tuned", home.folder, *data)
+    assert (empty.code, "holds no candidates" in empty.err, empty.out) == (2, True, "")
 
 
 def filled(files, home, edit=lambda rows: rows):

@@ -19,7 +19,13 @@ FILE = click.Path(path_type=Path)
 
 @click.command(name="certify")
 @click.option("--original", required=True, type=FILE, help="The network before: .safetensors, .pt, .pth or .pt2.")
-@click.option("--tuned", required=True, type=FILE, multiple=True, help="The network after; several, safest first.")
+@click.option(
+    "--tuned",
+    required=True,
+    type=FILE,
+    multiple=True,
+    help="The network after, or several, safest first: files, or OUT/candidates of tune.",
+)
 @click.option("--model", metavar="FILE.py:NAME", help="What the numbers are of, where a file holds no .pt2 program.")
 @click.option("--data", metavar="PATH|NAME", help="Labelled samples: images by class, or a data set's test part.")
 @click.option("--unlabelled", type=FILE, help="Images without labels, anywhere below a folder.")
@@ -40,6 +46,7 @@ def command(**flags: Any) -> int:
     samples until it fits. Exits with 1 where nothing is certified.
     """
     from tunebench.own import answers
+    from tunebench.own.candidates import path_of
     from tunebench.own.data import Inputs, read_transform
     from tunebench.own.given import predictions
     from tunebench.own.promise import disputed, promise, require_enough, told
@@ -52,12 +59,13 @@ def command(**flags: Any) -> int:
         raise UsageError("give labelled samples with --data, or --unlabelled DIR and --ask CSV")
     budget, confidence = flags["budget"] / 100, flags["confidence"]
     quantile(confidence)
+    tuned = path_of(flags["tuned"])
     check_share("budget / 100", budget)
     transform = read_transform(flags["transform"]) if flags["transform"] else None
     inputs = Inputs(transform, flags["mean"], flags["std"])
     x, labels, paths, names = samples(flags, inputs)
     require_enough(len(x), budget, confidence)
-    found = [predictions(file, flags["model"], x, len(names) or None) for file in (flags["original"], *flags["tuned"])]
+    found = [predictions(file, flags["model"], x, len(names) or None) for file in (flags["original"], *tuned)]
     outputs = {count for _, count in found}
     if len(outputs) > 1 or (names and len(names) not in outputs):
         raise UsageError(f"the networks have {sorted(outputs)} outputs and there are {len(names) or 'as many'} classes")
@@ -73,7 +81,7 @@ def command(**flags: Any) -> int:
     result = promise(original, path, labels, budget, confidence)
     say(told(result))
     if result.passed and len(path) > 1:
-        say(f"furthest certified: {flags['tuned'][result.passed - 1]}")
+        say(f"furthest certified: {tuned[result.passed - 1]}")
     return 0 if result.passed else 1
 
 

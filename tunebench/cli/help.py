@@ -8,6 +8,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cache": ("tunebench cache size",),
     "certify": (
         "tunebench certify --model net.py:Net --original net.pt --tuned tuned.safetensors --data DIR",
+        "tunebench certify --model net.py:Net --original net.pt --tuned OUT/candidates --data DIR",
         "tunebench certify --original a.pt2 --tuned b.pt2 --unlabelled DIR --ask labels.csv",
         "tunebench certify --original a.pt2 --tuned b.pt2 --unlabelled DIR --answers labels.csv",
     ),

@@ -30,6 +30,7 @@ from tunebench.cli.output import say
 @click.option("--std", type=float, multiple=True, help="What they are divided by; per channel or once.")
 @click.option("--trials", type=click.IntRange(2), default=30, show_default=True, help="Per tuner.")
 @click.option("--export", "exports", multiple=True, type=click.Choice(["torch", "onnx"]), help="Write these files too.")
+@click.option("--candidates", is_flag=True, help="Write every candidate's network too, for certify to walk.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the results.  [tunebench-runs/tune]")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [usable cores]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
@@ -46,6 +47,7 @@ def command(**flags: Any) -> int:
     from tunebench.grid.plan import RunOptions
     from tunebench.own import data as own_data
     from tunebench.own import report as reports
+    from tunebench.own.candidates import write_candidates
     from tunebench.own.comparison import Wish, compare
     from tunebench.own.files import require_exports, write_network
     from tunebench.own.network import own_network, require_elsewhere
@@ -89,6 +91,8 @@ def command(**flags: Any) -> int:
     original, x = comparison.task.model, comparison.task.x_valid
     tuned = comparison.rebuild(choice.line.tuner, choice.line.variant)
     files = write_network(tuned, original, x, out, flags["exports"])
+    if flags["candidates"]:
+        files += write_candidates(comparison, lines, out / "candidates")
     latency = in_turn(tuned, copy.deepcopy(original), x[:1])[1]  # of a copy, as on boards
     report = reports.Report(comparison, lines, choice, data.note, command_line, files, latency)
     report.write(out)
