@@ -12,7 +12,7 @@ from references import note
 
 GRIDS = {
     "digits": ("-d", "digits", "-m", "model1", "--target", "8", "--seeds", "2"),
-    "mnist": ("-d", "mnist", "-m", "model1", "-t", "s*", "-t", "*-finetune", "--target", "5", "--seeds", "1"),
+    "mnist": ("-d", "mnist", "-m", "model1", "-t", "s*", "--target", "5", "--seeds", "1", "--trials", "8"),
 }
 FACTOR = 1.5
 

@@ -21,7 +21,7 @@ def fresh(tmp_path, monkeypatch):
 
 def estimate(tunebench, *flags):
     """Seconds and known paces of a dry run."""
-    done = tunebench("run", *ASKED, *flags, "--dry-run", "-j", "1")
+    done = tunebench("run", *ASKED, "-j", "1", *flags, "--dry-run")
     assert done.code == 0, done.err
     time, unit, known, all_ = re.search(r"about ([\d.]+) (s|min) .* (\d+) of (\d+) paces", done.out).groups()
     return float(time) * (60 if unit == "min" else 1), int(known), int(all_)
@@ -40,12 +40,14 @@ def test_a_run_notes_its_pace_for_later_estimates(tunebench, fresh):
 
 
 def test_an_estimate_counts_every_cell(tunebench, fresh):
-    """Cells that take a minute each: each class under `all`, two under weakest:2, each seed."""
+    """Of a minute each: all classes, two under weakest:2, each seed; and no more workers than cells help."""
     names = [pace.name_of("digits", "model1", tuner) for tuner in ("smvt-sj", "smvt-sj-exact", "weighted-finetune")]
     pace.note({name: Pace(60.0, 0.0, 1) for name in names})
     least, known, _ = estimate(tunebench, "--seeds", "1")
     assert known == 3
     assert least == pytest.approx(180, rel=0.1)
+    assert estimate(tunebench, "--seeds", "1", "-j", "3")[0] == pytest.approx(60, rel=0.2)
+    assert estimate(tunebench, "--seeds", "1", "-j", "30")[0] == pytest.approx(60, rel=0.2)
     assert estimate(tunebench, "--seeds", "1", "--target", "weakest:2")[0] == pytest.approx(3 * 180, rel=0.1)
     assert estimate(tunebench, "--seeds", "2", "--target", "all")[0] == pytest.approx(11 * 2 * 180, rel=0.1)
 

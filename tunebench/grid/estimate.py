@@ -87,8 +87,10 @@ def describe(suite: Suite, options: RunOptions) -> str:
     cells = sum(targets[key.dataset] for key in keys) * len(plan.tuners)
     known = pace.known()
     names = [pace.name_of(*place, tuner) for place in steps for tuner in plan.tuners]
-    seconds = sum(training(key, plan, steps) for key in missing) + sum(
-        targets[place[0]] * block(plan, place, step, options.latency) for place, step in steps.items()
+    trained = sum(training(key, plan, steps) for key in missing)
+    computed = sum(targets[place[0]] * block(plan, place, step, options.latency) for place, step in steps.items())
+    seconds = START + sum(
+        work / max(1, min(options.jobs, pieces)) for work, pieces in ((trained, len(missing)), (computed, cells))
     )
     return "\n".join(
         [
@@ -100,7 +102,7 @@ def describe(suite: Suite, options: RunOptions) -> str:
             f"originals  {len(keys)}, to train: {len(missing)} ({sum(map(steps_of, missing)):,} steps)",
             *(f"fails      {' '.join(place)}: {why}" for place, why in plan.unbuilt.items()),
             f"cells      {cells}",
-            f"estimate   about {told(START + seconds / options.jobs)} with -j {options.jobs}; "
+            f"estimate   about {told(seconds)} with -j {options.jobs}; "
             f"{sum(name in known for name in names)} of {len(names)} paces are known from earlier runs here, the rest "
             "is reckoned from published boards; nothing was run",
         ]
