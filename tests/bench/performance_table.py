@@ -14,11 +14,14 @@ START, END = "<!-- table -->\n", "<!-- end -->"
 
 
 def main() -> None:
-    """Put the ratios of the run between the marks of the page."""
+    """Put the ratios of the run between the marks of the page; rows that this run did not measure stay."""
     notes = [entry["extra_info"] for entry in json.loads(Path(sys.argv[1]).read_text())["benchmarks"]]
-    lines = [[n["what"], n["against"], shown(n["ratio"]), shown(n["limit"])] for n in notes if "ratio" in n]
-    table = tabulate(lines, ["what", "against", "ratio", "limit"], tablefmt="github", disable_numparse=True)
     before, rest = PAGE.read_text("utf-8").split(START)
+    old = [[cell.strip() for cell in line.split("|")[1:-1]] for line in rest.split(END)[0].splitlines()[2:]]
+    rows = {(what, against): [ratio, limit] for what, against, ratio, limit in old}
+    rows |= {(n["what"], n["against"]): [shown(n["ratio"]), shown(n["limit"])] for n in notes if "ratio" in n}
+    lines = [[*place, *figures] for place, figures in rows.items()]
+    table = tabulate(lines, ["what", "against", "ratio", "limit"], tablefmt="github", disable_numparse=True)
     PAGE.write_text(before + START + table + "\n" + END + rest.split(END)[1], "utf-8")
     print(table)
 
