@@ -17,7 +17,7 @@ from tunebench.selection.certificate import quantile, samples_needed, spare
 from tunebench.selection.power import certified_chance
 
 HERE = Path(__file__).parent
-COMMITTED = [HERE.parent / name for name in ("mnist", "fashion-mnist")]
+COMMITTED = [HERE.parent / name for name in ("mnist", "fashion-mnist", "mnist-converged", "fashion-mnist-converged")]
 DISCORDANCES = (0.0005, 0.002, 0.01, 0.02, 0.05)
 SAMPLES = (300, 1000, 5000, 20_000)
 ERRORS = (0.05, 0.1, 0.2)
