@@ -167,7 +167,7 @@ def mean(points: list[float]) -> str:
 
 def table(rows: list[list[Any]], head: list[str]) -> str:
     """GitHub's Markdown, numbers to the right."""
-    return tables.tabulate.tabulate(
+    return tables.tabulate.tabulate(  # as `tables` has set it up, whichever of us is imported first
         rows, head, tablefmt="github", disable_numparse=True, colalign=["left", *["right"] * (len(head) - 1)]
     )
 

@@ -10,7 +10,7 @@ from browser import BROWSER, Visit, chromium
 
 from tunebench.boards import leaderboard, page
 
-MNIST = Path(__file__).parents[2] / "leaderboards" / "mnist"
+MNIST = Path(__file__).parents[2] / "leaderboards" / "mnist-converged"
 
 
 @pytest.fixture(scope="module")

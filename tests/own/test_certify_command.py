@@ -86,6 +86,11 @@ def test_the_candidates_of_a_tune_run_are_a_path(home, tunebench, tmp_path):
     each = [part for name in found for part in ("--tuned", out / "candidates" / name / "tuned.safetensors")]
     assert (whole.code, whole.out) == tunebench(*start, *each, *data)[:2]
     assert whole.code in (0, 1), whole.err
+    mine = out / "candidates" / "notes.txt"
+    mine.write_text("mine")
+    assert tunebench(*home.arguments("-o", out, "--candidates", "--budget", "2", *tuners[:2])).code == 0
+    assert mine.read_text() == "mine"
+    assert [path.parent.name for path in (out / "candidates").glob("*/tuned.*")] == ["01-logit-bias"]
     empty = tunebench(*start, "--tuned", home.folder, *data)
     assert (empty.code, "holds no candidates" in empty.err, empty.out) == (2, True, "")
 

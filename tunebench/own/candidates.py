@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,9 +16,11 @@ def write_candidates(comparison: Comparison, lines: Sequence[Line], folder: Path
     """Write the network of every candidate but the original, each to a folder of its own, by name the safest first.
 
     Safest is what loses least OA on the samples that chose: new samples have no part in that order, as they must not
-    in a path that is to be certified on them. What an earlier call left in ``folder`` is removed.
+    in a path that is to be certified on them. Networks that an earlier call left in ``folder`` are removed, and
+    nothing else in it.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    for stale in networks(folder):
+        stale.unlink()
     good = [line for line in lines if line.status == "ok" and line.tuner != "original"]
     for number, line in enumerate(sorted(good, key=lambda line: (-line.oa, line.tuner)), 1):
         network, task = comparison.rebuild(line.tuner, line.variant), comparison.task
@@ -31,8 +32,13 @@ def path_of(named: Iterable[Path]) -> list[Path]:
     """The networks that were named, those of a folder in the order of their names; UsageError for an empty one."""
     found: list[Path] = []
     for path in named:
-        inside = sorted(path.glob("*/tuned.*")) if path.is_dir() else [path]
+        inside = networks(path) if path.is_dir() else [path]
         if not inside:
             raise UsageError(f"{path} holds no candidates; make them with tunebench tune --candidates")
         found += inside
     return found
+
+
+def networks(folder: Path) -> list[Path]:
+    """The files that `write_candidates` has put into a folder, in the order of their names."""
+    return sorted(folder.glob("[0-9]*-*/tuned.*"))

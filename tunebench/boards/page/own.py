@@ -149,7 +149,6 @@ def svg(chart: Any, rows: Sequence[Content]) -> str:
 
 def drawn(lines: Sequence[Content], report: Content) -> str:
     """TA with its interval against OA given up, as SVG in the page's own colours."""
-
     rows = [
         {
             "tuner": named(line),
