@@ -61,7 +61,7 @@ def ratios(tmp_path_factory):
 def test_trivial_grid(benchmark, ratios, when, what, against, limit):
     """A finished grid of cells that do nothing takes no longer than benchopt's; a new one, for now, half as long more.
 
-    The goal is 1.0 for both. What is missing is the page's library, which is written when the cells are done.
+    The goal is 1.0 for both.
     """
     ratio = statistics.median(ratios[when])
     note(benchmark, what, against, ratio, limit)

@@ -116,9 +116,11 @@ def command(suite: Path | None, **flags: Any) -> int:
     if flags["dry_run"]:
         say(estimate.describe(chosen, options))
         return 0
+    from tunebench.boards import vega
+
     bars = Bars(flags["quiet"])
     try:
-        counts = runner.run(chosen, options, bars)
+        counts = runner.run(chosen, options, bars, None if vega.folder().is_dir() else vega.make)
     finally:
         bars.end()
     if storage is not None:

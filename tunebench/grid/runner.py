@@ -30,10 +30,16 @@ from tunebench.results.store import Damaged, Store
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
 from tunebench.workers.engines import Engine, LocalEngine, in_flight
+from tunebench.workers.errand import Errand, await_end, send
 
 
-def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> dict[str, int]:
-    """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status."""
+def run(
+    suite: Suite, options: RunOptions, observer: Observer | None = None, errand: Errand | None = None
+) -> dict[str, int]:
+    """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status.
+
+    ``errand`` is done beside originals and cells, and has ended, well or not, before latency is measured.
+    """
     observer = observer or Silent()
     store = Store(options.out)
     store.examine()
@@ -42,7 +48,7 @@ def run(suite: Suite, options: RunOptions, observer: Observer | None = None) -> 
         local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)
         architectures(plan, local, observer, options)
-        return run_plan(plan, options, observer, local)
+        return run_plan(plan, options, observer, local, errand)
 
 
 def local_engine(options: RunOptions) -> LocalEngine:
@@ -51,12 +57,15 @@ def local_engine(options: RunOptions) -> LocalEngine:
     return LocalEngine(options.jobs, memory if options.device == "cpu" else None)
 
 
-def run_plan(plan: Plan, options: RunOptions, observer: Observer, local: LocalEngine) -> dict[str, int]:
+def run_plan(
+    plan: Plan, options: RunOptions, observer: Observer, local: LocalEngine, errand: Errand | None = None
+) -> dict[str, int]:
     """`run` from the point where every name is resolved and every network has been looked at."""
     store, timeout = Store(options.out), suites.seconds_of(plan.suite.timeout)
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
     store.prepare()
+    sent = send(local, errand) if errand else None
     preparation = Preparation(ready, make_ready_elsewhere)
     with (
         in_use({folder for key in plan.originals() for folder in (data_folder(key.data), key.folder)}),
@@ -68,6 +77,8 @@ def run_plan(plan: Plan, options: RunOptions, observer: Observer, local: LocalEn
         counts = Counter(record_failures(jobs, plan, store, options, observer))
         jobs = [job for job in jobs if job.original in records]
         counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
+        if sent is not None:
+            await_end(sent)
         if options.latency:
             time_cells(jobs, store, local, observer, options, timeout)
     return dict(counts)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pandas
 
-from tunebench.boards import chart_data
+from tunebench.boards import chart_data, vega
 from tunebench.boards.advice import advise
 from tunebench.boards.charts import CHARTS, HEAT_MAPS
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.page import table, words
 from tunebench.boards.page.templates import rendered
-from tunebench.cache import cache_root, cached_folder
 from tunebench.glossary import column, entries, legend, lookup
 
 PICKS = ("pick", "OA budget", "TA gain", "OA gain", "over budget", "second", "behind", "ahead in")
@@ -42,7 +39,7 @@ def render(board: Leaderboard) -> str:
         suite=words.suite_file(board.lock["suite"]),
         origin=words.origin(board.lock),
         data=embedded(board, data),
-        library=library() if data else "",
+        library=vega.script() if data else "",
     )
 
 
@@ -74,15 +71,3 @@ def compact(rows: pandas.DataFrame) -> dict[str, Any]:
         numbers[name], found = pandas.factorize(rows[name])
         words[name] = found.tolist()
     return {"columns": list(rows.columns), "words": words, "rows": numbers.astype(object).values.tolist()}
-
-
-def library() -> str:
-    """The script that draws Vega-Lite charts, from vl-convert; bundling takes seconds, so it is cached."""
-
-    def bundle(folder: Path) -> None:
-        import vl_convert
-
-        (folder / "vega.js").write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
-
-    folder = cached_folder(cache_root() / "page" / metadata.version("vl-convert-python"), bundle)
-    return (folder / "vega.js").read_text(encoding="utf-8").replace("</script", "<\\/script")

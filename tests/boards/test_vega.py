@@ -1,0 +1,83 @@
+"""The script of a page is written beside the cells of a run, and by the page itself where that failed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import time
+
+import pytest
+from conftest import run_command
+
+from tunebench.boards import vega
+from tunebench.errors import StoreError
+from tunebench.grid import plan, runner
+from tunebench.grid.observer import Silent
+from tunebench.grid.suite import Suite
+
+GRID = ("run", "-d", "digits", "-m", "mlp:8", "-t", "original", "--seeds", "1", "--trials", "2", "--recipe", "quick")
+SUITE = Suite(models=("mlp:8",), tuners=("original",), seeds=1, trials=2, recipe="quick")
+
+
+class Looking(Silent):
+    """Notes at every stage whether a file is there."""
+
+    def __init__(self, path):
+        self.path, self.seen = path, {}
+
+    def stage(self, name, total):
+        """See `tunebench.grid.observer.Observer`."""
+        self.seen[name] = self.path.exists()
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A new folder as cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def slowly(path):
+    """Write a file, but not at once."""
+    time.sleep(3)
+    path.write_text(str(os.getpid()))
+
+
+def test_the_page_finds_a_script_that_another_process_wrote(own_cache, tmp_path, monkeypatch):
+    """A run that finds no script bundles none itself: the page takes what a worker has written meanwhile."""
+
+    def refuse(folder):
+        raise AssertionError("bundled by the run itself")
+
+    shutil.rmtree(vega.folder(), ignore_errors=True)
+    monkeypatch.setattr(vega, "bundle", refuse)  # here; workers import the room anew
+    assert run_command(*GRID, "-q", "--no-latency", "-o", tmp_path / "out").code == 0
+    assert vega.script()[:1000] in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_it_has_ended_before_latency_is_measured(own_cache, tmp_path):
+    """An errand runs beside originals and cells, never beside what is timed."""
+    done = tmp_path / "done"
+    watcher = Looking(done)
+    runner.run(SUITE, plan.RunOptions(tmp_path / "out"), watcher, functools.partial(slowly, done))
+    assert watcher.seen["cells"] is False
+    assert watcher.seen["latency"] is True
+    assert done.read_text() != str(os.getpid())
+
+
+def test_a_page_writes_a_script_that_is_missing(nowhere):
+    """Whatever became of the errand, also one that was killed while it wrote."""
+    left = vega.folder().parent / f".building-{vega.folder().name}-1"
+    left.mkdir(parents=True)
+    (left / vega.NAME).write_text("half")
+    assert "vegaEmbed" in vega.script()
+    assert not left.exists()
+    assert "</script" not in vega.script()
+
+
+def test_a_cache_that_cannot_be_written_is_told_by_the_page(nowhere):
+    """As one line, from whoever needs the script."""
+    nowhere.write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match="cannot write the cache"):
+        vega.script()
