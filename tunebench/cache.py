@@ -19,6 +19,8 @@ from tunebench.errors import StoreError
 
 RUNS = "runs"
 """Folder of the notes of running runs: what they use."""
+SITE = ".building-"
+"""Before the name of a folder that is not complete yet, and a dash and its builder's process behind it."""
 
 
 def cache_root() -> Path:
@@ -36,10 +38,10 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
 
     if folder.is_dir():
         return folder
-    unfinished = f".building-{folder.name}-"
+    unfinished = f"{SITE}{folder.name}-"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
+        with FileLock(lock_of(folder)):
             for left_over in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
                 shutil.rmtree(left_over, ignore_errors=True)
             if not folder.is_dir():
@@ -58,6 +60,21 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
             f"cannot write the cache {folder.parent}: {reason}; free space, make it writable or set XDG_CACHE_HOME"
         ) from exc
     return folder
+
+
+def lock_of(folder: Path) -> Path:
+    """The file that whoever builds a folder of the cache holds locked."""
+    return folder.with_name(folder.name + ".lock")
+
+
+def sweep() -> None:
+    """Remove what killed processes have left half built; what a living one builds is locked, and stays."""
+    for site in cache_root().glob(f"*/{SITE}*"):
+        from filelock import FileLock, Timeout  # hardly ever
+
+        folder = site.with_name(site.name.removeprefix(SITE).rpartition("-")[0])
+        with contextlib.suppress(Timeout, OSError), FileLock(lock_of(folder), timeout=0):
+            shutil.rmtree(site, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

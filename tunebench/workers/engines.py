@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pebble
 import pebble.concurrent
 
+from tunebench.cache import sweep
 from tunebench.errors import HostFault
 from tunebench.workers import isolation
 
@@ -74,7 +75,7 @@ class LocalEngine:
         return future
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """See `Engine.close`; what was ended in the middle of filling the cache leaves nothing half built."""
         before, threading.excepthook = threading.excepthook, ignore_late_results
         try:
             for future in list(self.running):
@@ -84,6 +85,7 @@ class LocalEngine:
                     thread.join(10)
         finally:
             threading.excepthook = before
+            sweep()
 
 
 class Remembering:
