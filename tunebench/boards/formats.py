@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tabulate
+
 from tunebench.glossary import column
 from tunebench.naming import one_line
+
+LETTERS = "ÆØŒßæøœŁł"
+"""What LaTeX sets in its first font, besides ASCII and letters with an accent; see ``utf8enc.dfu``, ``ot1enc.dfu``."""
+OGONEK = "\u0328"
+"""The accent that its first font lacks."""
 
 
 def align(columns: Sequence[str]) -> list[str]:
@@ -29,3 +37,19 @@ def escape_markdown(text: str) -> str:
     """``text`` without any sign that Markdown or embedded HTML would act on."""
     text = html.escape(one_line(text), quote=False)
     return "".join(f"\\{sign}" if sign in "\\`*_[]|#" else sign for sign in text)
+
+
+def escape_latex(text: str) -> str:
+    """``text`` without any sign that LaTeX would act on."""
+    return "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in settable(text))
+
+
+def settable(text: str) -> str:
+    """``text`` on one line, with the number of every sign that pdfLaTeX would stop at for want of a package."""
+    return "".join(sign if in_first_font(sign) else f"U+{ord(sign):04X}" for sign in one_line(text))
+
+
+def in_first_font(sign: str) -> bool:
+    """Whether LaTeX can set a sign without any package: ASCII, or a letter of it with one accent."""
+    base, *accents = list(unicodedata.normalize("NFD", sign))
+    return sign in LETTERS or (base.isascii() and len(accents) < 2 and OGONEK not in accents)

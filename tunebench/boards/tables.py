@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import tabulate
 
 from tunebench.boards.comparison import BLOCK, Row, title
-from tunebench.boards.formats import align, escape_markdown, formatted
+from tunebench.boards.formats import align, escape_latex, escape_markdown, formatted, settable
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.boards.overall import INTERPOLATED, opening
 from tunebench.glossary import column, legend
@@ -35,6 +35,8 @@ SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group")
 """Columns of the terminal table, before the gain of certified, or where there is none, of shifted."""
 PROMISED = ("ta_gain_certified", "oa_gain_certified", "certified", "churn")
 LATEX = ("tuner", "ta", "ta_gain", "oa_gain", "group", "ta_gain_shifted")
+FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}"
+"""What shrinks a LaTeX table to the column that it stands in, if it is wider: a tuner may have any name."""
 LONG = (
     "rank", "tuner", "ta", "interval", "ta_gain", "oa", "oa_gain", "over_budget", "group", "area", "ta_gain_shifted",
     "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "latency_ratio",
@@ -147,20 +149,28 @@ def as_markdown(board: Leaderboard) -> str:
 
 
 def as_latex(board: Leaderboard) -> str:
-    """One booktabs table per data set, model and target, with caption and label, narrow enough for a column."""
+    """One booktabs table per data set, model and target, with caption and label; shrunk where a column is too narrow.
+
+    The minus of a figure is set as one; the sides of a table have no air, since booktabs has no lines there.
+    """
+    sides = "".join(side[0] for side in align(LATEX))
 
     def framed(title: str, table: str) -> str:
-        label = "-".join(re.findall("[a-z0-9]+", title.lower()))
+        label = re.sub("[^a-z0-9]+", "-", title.lower().encode("ascii", "backslashreplace").decode())
         seeds = board.lock["suite"]["seeds"]
+        table = re.sub(r"(?<= )-(?=\d)", "$-$", table.replace(f"{{{sides}}}", f"{{@{{}}{sides}@{{}}}}", 1))
         return (
-            f"\\begin{{table}}[t]\n\\centering\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n"
-            f"\\caption{{{escape_latex(title)}: gains in percentage points on test over {seeds} seeds. "
-            f"{escape_latex(board.rule)}. {escape_latex(column('group').text)}}}\n"
-            f"\\label{{tab:{label}}}\n{table}\n\\end{{table}}\n"
+            f"\\begin{{table}}[t]\n\\centering\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}"
+            f"\\setlength{{\\belowcaptionskip}}{{4pt}}\n"
+            f"\\caption{{{escape_latex(title)}. TA: recall of the class, OA: accuracy over all; gains in percentage "
+            f"points on test, means of {seeds} seed{'s' * (seeds != 1)}; shifted: TA gain "
+            f"with a bias on the class's logit. {escape_latex(board.rule)}. {escape_latex(column('group').text)}}}\n"
+            f"\\label{{tab:{label}}}\n{FITTED}{{%\n{table}}}\n\\end{{table}}\n"
         )
 
     notes = "".join(f"% {one_line(note)}\n" for note in board.notes)
-    return f"% needs \\usepackage{{booktabs}}\n{notes}\n" + sections(board, LATEX, "latex_booktabs", framed, one_line)
+    body = sections(board, LATEX, "latex_booktabs", framed, settable)
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n{notes}\n{body}"
 
 
 def sections(
@@ -193,11 +203,6 @@ def shown(row: Row, name: str, escape: Callable[[str], str]) -> str:
     if name == "rank" and row[name] is None:
         return escape(row["status"])
     return formatted(name, row[name], escape)
-
-
-def escape_latex(text: str) -> str:
-    """``text`` without any sign that LaTeX would act on."""
-    return "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in one_line(text))
 
 
 RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
