@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import certificates
 import psutil
 import pytest
 from helpers import GRID, family, figures, finish, start, survivors
@@ -23,10 +24,18 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """A scheduler and two workers with caches of their own; the address and the workers' processes."""
-    port = free_port()
+@pytest.fixture(params=["tcp", "tls"])
+def cluster(tmp_path, request, monkeypatch):
+    """A scheduler and two workers with caches of their own; the address and the workers' processes.
+
+    With TLS the client's certificates come from its environment, as docs/scaling.md says.
+    """
+    port, scheme, flags = free_port(), request.param, []
+    if scheme == "tls":
+        cert, key = certificates.make(tmp_path)
+        flags = ["--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key]
+        for name, value in certificates.surroundings(cert, key).items():
+            monkeypatch.setenv(name, value)
 
     def dask(*args, cache):
         command = [sys.executable, "-m", "dask", *args]
@@ -34,12 +43,11 @@ def cluster(tmp_path):
         log = (tmp_path / f"{cache}.log").open("w")
         return psutil.Popen(command, env=surroundings, stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path)
 
-    scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", cache="scheduler")
-    workers = [
-        dask("worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard", cache=f"worker-{number}")
-        for number in range(2)
-    ]
-    yield f"dask://127.0.0.1:{port}", workers
+    flags += ["--no-dashboard"]
+    scheduler = dask("scheduler", "--host", f"{scheme}://127.0.0.1", "--port", str(port), *flags, cache="scheduler")
+    address = f"{scheme}://127.0.0.1:{port}"
+    workers = [dask("worker", address, "--nthreads", "1", *flags, cache=f"worker-{number}") for number in range(2)]
+    yield address, workers
     processes = [scheduler, *workers]
     processes += [child for process in processes for child in family(process)]
     for process in processes:

@@ -15,7 +15,7 @@ from pebble import ProcessExpired
 
 from tunebench.errors import Inapplicable, StoreError, TunebenchError
 from tunebench.grid.observer import Observer
-from tunebench.grid.outcomes import RETRIES, UNKNOWN_EXIT
+from tunebench.grid.outcomes import RETRIES, was_lost
 from tunebench.grid.suite import seconds_of
 from tunebench.networks import originals
 from tunebench.networks.architecture import architecture_of
@@ -26,7 +26,7 @@ from tunebench.networks.probe import built
 from tunebench.plugins import load_registry, one_line
 from tunebench.source import PluginFile
 from tunebench.workers import isolation
-from tunebench.workers.engines import Engine, in_flight
+from tunebench.workers.engines import Engine, in_flight, result_of
 
 if TYPE_CHECKING:
     from tunebench.grid.plan import Plan, RunOptions
@@ -154,23 +154,24 @@ def attempted(
 ) -> Iterator[tuple[Any, Any, str | None]]:
     """Run ``function`` on all ``work``; yields each piece with its result, and with why there is none.
 
-    A worker that was lost is replaced twice. Errors of ours, which no other network would survive, are raised.
+    A worker that was lost is replaced twice. Errors of ours, which no other network would survive, are raised,
+    and so is what the machine lacks.
     """
     todo = deque(work)
     lost: Counter[Any] = Counter()
     for piece, future in in_flight(engine, function, lambda: todo.popleft() if todo else None, timeout):
         result, failure = None, None
         try:
-            result = future.result()
-        except TunebenchError:
-            raise
+            result = result_of(future)
         except TimeoutError:
             failure = f"no result after {timeout:g} s"
-        except ProcessExpired as exc:
-            if exc.exitcode in (-9, UNKNOWN_EXIT) and lost[piece] < RETRIES:
+        except (TunebenchError, ProcessExpired) as exc:
+            if was_lost(exc) and lost[piece] < RETRIES:
                 lost[piece] += 1
                 todo.append(piece)
                 continue
+            if isinstance(exc, TunebenchError):
+                raise
             failure = isolation.how_it_ended(exc.exitcode)
         except Exception as exc:
             failure = one_line(exc)

@@ -9,12 +9,12 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from tunebench.cache import in_use
-from tunebench.errors import HostFault, StoreError, UsageError
+from tunebench.errors import StoreError, UsageError
 from tunebench.grid import suite as suites
 from tunebench.grid.evaluation import failure, record_of, run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
-from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
+from tunebench.grid.outcomes import RETRIES, Lost, given_up, in_words, outcome, was_lost
 from tunebench.grid.pace import paced
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.preparation import architectures, train_originals
@@ -29,7 +29,7 @@ from tunebench.results.folder import set_aside
 from tunebench.results.store import Damaged, Store
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
-from tunebench.workers.engines import Engine, LocalEngine, in_flight
+from tunebench.workers.engines import Engine, LocalEngine, in_flight, result_of
 from tunebench.workers.errand import Errand, await_end, send
 
 
@@ -46,9 +46,11 @@ def run(
     check_protocol(store, suite, observer)
     with contextlib.closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
-        plan = make_plan(suite, options)
-        architectures(plan, local, observer, options)
-        return run_plan(plan, options, observer, local, errand)
+        preparation = Preparation(ready, make_ready_elsewhere)
+        with contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine:
+            plan = make_plan(suite, options)
+            architectures(plan, local, observer, options)
+            return run_plan(plan, options, observer, local, engine, errand)
 
 
 def local_engine(options: RunOptions) -> LocalEngine:
@@ -58,19 +60,23 @@ def local_engine(options: RunOptions) -> LocalEngine:
 
 
 def run_plan(
-    plan: Plan, options: RunOptions, observer: Observer, local: LocalEngine, errand: Errand | None = None
+    plan: Plan,
+    options: RunOptions,
+    observer: Observer,
+    local: LocalEngine,
+    engine: Engine,
+    errand: Errand | None = None,
 ) -> dict[str, int]:
-    """`run` from the point where every name is resolved and every network has been looked at."""
+    """`run` from the point where every name is resolved and every network has been looked at.
+
+    Cells are computed by ``engine``; originals are trained and latency is measured by ``local``.
+    """
     store, timeout = Store(options.out), suites.seconds_of(plan.suite.timeout)
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
     store.prepare()
     sent = send(local, errand) if errand else None
-    preparation = Preparation(ready, make_ready_elsewhere)
-    with (
-        in_use({folder for key in plan.originals() for folder in (data_folder(key.data), key.folder)}),
-        contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine,
-    ):
+    with in_use({folder for key in plan.originals() for folder in (data_folder(key.data), key.folder)}):
         records = train_originals(plan, local, observer, options)
         jobs = list(make_jobs(plan, records, options))
         lock(store, plan, jobs)
@@ -245,14 +251,14 @@ def time_cells(
     try:
         for (job, *_), future in in_flight(alone, time_job, take, timeout):
             try:
-                content = future.result()
+                content = result_of(future)
                 if content.get("like_original"):
                     twins[job.original] = content
-            except HostFault as exc:
-                observer.warn(f"{job.cell.path.with_suffix('')} is not timed: {exc}; run again")
-                continue
             except Exception as exc:
-                content = {"key": job.key, **failure("error", f"{type(exc).__name__}: {exc}")}
+                if was_lost(exc):
+                    observer.warn(f"{job.cell.path.with_suffix('')} is not timed: {in_words(exc)}; run again")
+                    continue
+                content = {"key": job.key, **failure("error", in_words(exc))}
             store.put("times", job.cell, content)
             observer.step(str(job.cell.path.with_suffix("")))
     finally:

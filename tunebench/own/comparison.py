@@ -112,7 +112,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     observer.step(spec.name)
     task = constrained(load_task(key, spec, (wish.target,), "original", torch.device(options.device)), search_options)
     with closing(local_engine(options)) as local:
-        run_plan(plan, options, observer, local)
+        run_plan(plan, options, observer, local, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
 
     def rebuild(tuner: str, variant: Variant) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tunebench.errors import UsageError
 from tunebench.workers import isolation
-from tunebench.workers.engines import Engine, LocalEngine
+from tunebench.workers.engines import Engine, LocalEngine, result_of
 
 PATIENCE = 15
 """Seconds in which the scheduler has to answer and the first worker to be there."""
@@ -42,11 +42,14 @@ class DaskEngine:
         scheme, _, place = executor.partition("://")
         address = f"{SCHEMES[scheme]}://{place}"
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say in one line what went wrong
+        if SCHEMES[scheme] == "tls":
+            require_certificates(distributed, executor)
         try:
             self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as exc:
+            where = "to our certificates" if scheme == "tls" else "there"
             raise UsageError(
-                f"--executor {executor}: no dask scheduler answers there; start one, or mend the address"
+                f"--executor {executor}: no dask scheduler answers {where}; start one, or mend the address"
             ) from exc
         try:
             self.client.wait_for_workers(1, timeout=PATIENCE)
@@ -88,6 +91,26 @@ class DaskEngine:
             raise UsageError(GONE)
 
 
+def require_certificates(distributed: Any, executor: str) -> None:
+    """UsageError when dask's configuration names no certificates, or some that cannot be used.
+
+    Its client would wait half a minute for ``executor`` without them.
+    """
+    try:
+        context = distributed.Security().get_connection_args("client")["ssl_context"]
+    except OSError as exc:
+        raise UsageError(
+            f"--executor {executor}: the certificates cannot be used ({exc.strerror or exc}); mend what dask's "
+            "configuration says below distributed.comm.tls, or DASK_DISTRIBUTED__COMM__TLS__..."
+        ) from exc
+    loader = importlib.import_module("dask.config").get("distributed.client.security-loader", None)
+    if context is None and loader is None:
+        raise UsageError(
+            f"--executor {executor}: TLS needs certificates; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            "..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY to their files"
+        )
+
+
 def on_worker(
     function: Callable[[Any], Any],
     argument: Any,
@@ -97,8 +120,8 @@ def on_worker(
 ) -> Any:
     """A worker's side: the same isolation and timeout as on one machine, after this one has data and original."""
     if preparation is not None and not preparation.ready(argument):
-        engine_here(None).submit(preparation.make_ready, argument, None).result()
-    return engine_here(memory).submit(function, argument, timeout).result()
+        result_of(engine_here(None).submit(preparation.make_ready, argument, None))
+    return result_of(engine_here(memory).submit(function, argument, timeout))
 
 
 @cache

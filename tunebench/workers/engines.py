@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from tunebench.cache import sweep
 from tunebench.errors import HostFault
 from tunebench.workers import isolation
 
-PRELOAD = ["tunebench.grid.preload"]
 ATTEMPTS, PAUSE = 4, 0.2
 """How often a process is started that does not start, and seconds to wait longer each time."""
 
@@ -32,8 +30,8 @@ class Engine(Protocol):
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """Start ``function(argument)``.
 
-        The future fails with TimeoutError after ``timeout`` seconds, with `pebble.ProcessExpired` when the process
-        ends without a result, and with whatever the function raises.
+        The future, read by `result_of`, fails with TimeoutError after ``timeout`` seconds, with
+        `pebble.ProcessExpired` when the process ends without a result, and with whatever the function raises.
         """
 
     def close(self) -> None:
@@ -92,13 +90,17 @@ class Remembering:
     """A multiprocessing context, as pebble uses it, that knows the last process it made."""
 
     def __init__(self, method: str) -> None:
-        self.context: Any = multiprocessing.get_context(method)
-        self.get_start_method, self.Pipe = self.context.get_start_method, self.context.Pipe
+        context: Any = multiprocessing.get_context(method)
+        self.get_start_method, self.Pipe, self.make = context.get_start_method, context.Pipe, context.Process
+        if self.get_start_method() == "forkserver":
+            from tunebench.workers import server  # which only such a system can import
+
+            self.make = server.ServedProcess
         self.latest: Any = None
 
     def Process(self, **options: Any) -> Any:
         """A process that is not started yet."""
-        self.latest = self.context.Process(**options)
+        self.latest = self.make(**options)
         return self.latest
 
     def persistent(self, start: Callable[[], Future[Any]]) -> Future[Any]:
@@ -117,25 +119,11 @@ class Remembering:
         raise HostFault(f"no worker process can be started ({why})") from fault
 
     def make_ready(self) -> None:
-        """Start the fork server where there is one and it does not run; it imports nothing from the working directory.
+        """Start the fork server where the system has one and it does not run."""
+        if self.get_start_method() == "forkserver":
+            from tunebench.workers import server
 
-        It begins as ``python -c``, which would look there first, also for modules of the standard library.
-        """
-        if self.context.get_start_method() != "forkserver":
-            return
-        from multiprocessing import forkserver, resource_tracker
-
-        isolation.shorten_temporary_folder()
-        before = os.environ.get(isolation.SAFE_PATH)
-        os.environ.setdefault(isolation.SAFE_PATH, isolation.OURS)
-        try:
-            self.context.set_forkserver_preload(PRELOAD)
-            resource_tracker.ensure_running()  # the server would start it, and so let Ctrl-C through
-            with isolation.interrupts_later():
-                forkserver.ensure_running()
-        finally:
-            if before is None:
-                del os.environ[isolation.SAFE_PATH]
+            server.ensure_running()
 
 
 def ignore_late_results(args: threading.ExceptHookArgs) -> None:
@@ -164,6 +152,16 @@ def isolated(function: Callable[[Any], Any], argument: Any, memory: int | None) 
         raise RuntimeError(f"{type(exc).__name__} was raised: {exc}".rstrip(": ")) from exc
     finally:
         isolation.end_children()
+
+
+def result_of(future: Future[Any]) -> Any:
+    """What a function that was submitted returned, or raised; HostFault when nobody can say how its process ended."""
+    try:
+        return future.result()
+    except pebble.ProcessExpired as exc:
+        if exc.exitcode == isolation.UNTOLD:
+            raise HostFault("the server of workers was killed, and the worker with it") from exc
+        raise
 
 
 def in_flight(

@@ -28,6 +28,8 @@ LEAST = 2**30
 SHORT_FOLDER = "/tmp"
 LONGEST_FOLDER = 60
 """Bytes of a folder for temporary files below which a socket's path fits into the system's 104 or 108."""
+UNTOLD = 1000
+"""Exit code, which no process can have, of one whose server was killed before it could tell how the process ended."""
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
 """How torch and C++ report what Python calls a MemoryError."""
 SAFE_PATH = "PYTHONSAFEPATH"
