@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BROWSER = shutil.which("chromium")
+needs_browser = pytest.mark.skipif(
+    BROWSER is None and not os.environ.get("TUNEBENCH_NEEDS_BROWSER"),
+    reason="needs Chromium: apt-get install chromium",
+)
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

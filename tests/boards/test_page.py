@@ -1,21 +1,15 @@
 """The page in a real browser: it sorts, filters, draws, fits, prints, is accessible, and asks for nothing."""
 
 import json
-import os
 import re
 from dataclasses import asdict
 
 import pytest
-from browser import BROWSER, Visit, chromium
+from browser import Visit, chromium, needs_browser
 
 from tunebench.boards import leaderboard
 from tunebench.boards.page import words
 from tunebench.grid.suite import parse_suite
-
-needs_browser = pytest.mark.skipif(
-    BROWSER is None and not os.environ.get("TUNEBENCH_NEEDS_BROWSER"),
-    reason="needs Chromium: apt-get install chromium",
-)
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,8 @@ def test_the_report_says_who_pays(home, done):
     assert chosen["search"][0] == 0
     assert chosen["search"] == sorted(chosen["search"])
     assert chosen["cost"]["params"] >= sum(int((p != 0).sum()) for p in home.model.parameters())
-    assert report["latency_ratio"] > 0
+    assert report["latency_ratio"] == chosen["latency_ratio"]
+    assert all(line["latency_ratio"] > 0 for line in report["candidates"])
     page = (out / "index.html").read_text()
     assert "Who pays" in page
     assert f"{chosen['cost']['params']:,} parameters" in page

@@ -115,12 +115,12 @@ def leaders(curves: pandas.DataFrame) -> pandas.DataFrame:
 def finished(table: pandas.DataFrame, leading: pandas.DataFrame, order: dict[str, int]) -> pandas.DataFrame:
     """Blocks as titles, leaders marked, ``place`` the order of tuners on the board, figures to a few digits."""
     named = table.assign(block=titles(table), place=table["tuner"].map(order))
-    if "variant" not in named:
-        named["variant"] = "plain"
-    marked = named.merge(leading, on=["block", "variant", "tuner"], how="left", indicator="leader")
+    serves_all = "variant" not in named  # a search serves all variants
+    marked = named.assign(variant="plain") if serves_all else named
+    marked = marked.merge(leading, on=["block", "variant", "tuner"], how="left", indicator="leader")
     marked["leader"] = marked["leader"] == "both"
     marked["series"] = marked["tuner"].where(marked["leader"], OTHERS)
-    return marked.drop(columns=BLOCK, errors="ignore").round(3)
+    return marked.drop(columns=[*BLOCK, *["variant"] * serves_all], errors="ignore").round(3)
 
 
 def titles(table: pandas.DataFrame) -> list[str]:

@@ -63,13 +63,13 @@ def curves() -> Any:
     )
 
 
-def costs() -> Any:
+def costs(gained: str = "TA gained on test, points") -> Any:
     """TA gained against what it costs, a point per tuner; the data says which cost."""
     import altair as alt
 
     return alt.Chart(named(), mark=alt.MarkDef("point", size=90, filled=True)).encode(
         x=alt.X("cost:Q", title=None).scale(zero=False),
-        y=alt.Y("ta_gain:Q", title="TA gained on test, points"),
+        y=alt.Y("ta_gain:Q", title=gained),
         tooltip=["tuner:N", number("cost", "cost"), number("ta_gain", "TA gained"), number("oa_gain", "OA gained")],
         color=series(),
     )
@@ -115,23 +115,19 @@ def heat_map(title: str, form: str, **scale: Any) -> Any:
 
 
 def candidates() -> Any:
-    """TA with its interval against OA given up, a point per tuner; for one network, in the colours of its page."""
+    """TA with its interval against OA given up, a point per tuner; for one network, named where they stand."""
     import altair as alt
 
-    base = alt.Chart(named()).encode(x=alt.X("oa_loss:Q", title="OA given up, points").scale(zero=False, padding=20))
-    colour = alt.condition("datum.chosen", alt.value(PALETTE[0]), alt.value(GREY))
-    whiskers = base.mark_rule().encode(y=alt.Y("low:Q", title="TA, %").scale(zero=False), y2="high:Q", color=colour)
-    points = base.mark_point(size=80, filled=True).encode(y="ta:Q", color=colour)
-    labels = base.mark_text(align="left", dx=7, color=INK).encode(y="ta:Q", text="tuner:N")
-    return (whiskers + points + labels).properties(height=320)
-
-
-def in_page(chart: Any) -> Any:
-    """``chart`` for a page without a script: in the colours of its text, as wide as a phone can still show."""
-    ink = {f"{part}Color": INK for part in ("label", "title")}
-    lines = {f"{part}Color": INK for part in ("domain", "tick")}
-    sized = chart.properties(width=520, background="transparent").configure_legend(**ink)
-    return sized.configure_axis(**ink, **lines, gridColor=f"{GREY}55").configure_view(stroke=None)
+    told = [number("ta", "TA, %"), number("low", "95 % interval from"), number("high", "to")]
+    base = alt.Chart(named()).encode(
+        x=alt.X("oa_loss:Q", title="OA given up, points").scale(zero=False, padding=20),
+        color=alt.condition("datum.chosen", alt.value(PALETTE[0]), alt.value(GREY)),
+        tooltip=["tuner:N", *told, number("ta_gain", "TA gained"), number("oa_loss", "OA given up")],
+    )
+    whiskers = base.mark_rule().encode(y=alt.Y("low:Q", title="TA, %").scale(zero=False), y2="high:Q")
+    points = base.mark_point(size=80, filled=True, opacity=1).encode(y="ta:Q")
+    labels = base.mark_text(align="left", dx=7).encode(y="ta:Q", text="tuner:N", color=alt.value(INK))
+    return whiskers + points + labels
 
 
 CHARTS: dict[str, tuple[str, Callable[[], Any]]] = {

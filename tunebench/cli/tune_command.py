@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shlex
 import sys
 from pathlib import Path
@@ -43,7 +42,6 @@ def command(**flags: Any) -> int:
     writes the same architecture with other numbers where that is possible.
     """
     from tunebench.datasets import Place
-    from tunebench.grid.latency import in_turn
     from tunebench.grid.plan import RunOptions
     from tunebench.own import data as own_data
     from tunebench.own import report as reports
@@ -52,6 +50,7 @@ def command(**flags: Any) -> int:
     from tunebench.own.files import require_exports, write_network
     from tunebench.own.network import own_network, require_elsewhere
     from tunebench.own.pick import lines_of, pick
+    from tunebench.own.timing import latency_ratios
     from tunebench.plugins import PluginFile
     from tunebench.selection.constraints import LIMITS
     from tunebench.workers.isolation import usable_cores
@@ -93,7 +92,7 @@ def command(**flags: Any) -> int:
     files = write_network(tuned, original, x, out, flags["exports"])
     if flags["candidates"]:
         files += write_candidates(comparison, lines, out / "candidates")
-    latency = in_turn(tuned, copy.deepcopy(original), x[:1])[1]  # of a copy, as on boards
+    latency = latency_ratios(comparison, lines, choice.line, tuned)
     report = reports.Report(comparison, lines, choice, data.note, command_line, files, latency)
     report.write(out)
     say(reports.closing(report))

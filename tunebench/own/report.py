@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ class Report:
     """What became of the data."""
     command: str = ""
     files: Sequence[Written] = ()
-    latency_ratio: float | None = None
-    """Time for one sample as a multiple of the original's."""
+    latency: Mapping[str, float] = field(default_factory=dict)
+    """Time for one sample as a multiple of the original's, by tuner, of those that were timed."""
 
     @property
     def original(self) -> Line:
@@ -69,9 +69,10 @@ class Report:
             "candidates": [
                 {key: None if value != value else value for key, value in asdict(line).items()}
                 | of_line(line, self.comparison)
+                | {"latency_ratio": self.latency.get(line.tuner)}
                 for line in self.lines
             ],
-            "latency_ratio": self.latency_ratio,
+            "latency_ratio": self.latency.get(line.tuner),
             "files": {written.path.name: written.note for written in self.files},
             "data": self.note,
             "command": self.command,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas
 
-from tunebench.boards import chart_data, vega
+from tunebench.boards import chart_data
 from tunebench.boards.advice import advise
-from tunebench.boards.charts import CHARTS, HEAT_MAPS
+from tunebench.boards.charts import CHARTS
 from tunebench.boards.leaderboard import Leaderboard
-from tunebench.boards.page import table, words
+from tunebench.boards.page import script, table, words
 from tunebench.boards.page.templates import rendered
 from tunebench.glossary import column, entries, legend, lookup
 
@@ -38,22 +36,18 @@ def render(board: Leaderboard) -> str:
         charts=[(name, CHARTS[name][0]) for name in data],
         suite=words.suite_file(board.lock["suite"]),
         origin=words.origin(board.lock),
-        data=embedded(board, data),
-        library=vega.script() if data else "",
+        **script.content({name: CHARTS[name][1]() for name in data}, data, choices(board, data)),
     )
 
 
-def embedded(board: Leaderboard, data: dict[str, pandas.DataFrame]) -> dict[str, Any]:
-    """What the page's script reads: charts with their rows, and what can be chosen."""
+def choices(board: Leaderboard, data: dict[str, pandas.DataFrame]) -> dict[str, script.Choice]:
+    """Blocks, variants and costs, as far as the board has them."""
     known = set(data["costs"]["kind"]) if "costs" in data else set()
     kinds = [column(kind) for kind in chart_data.COSTS if kind in known]
     return {
-        "all": chart_data.ALL,
-        "blocks": chart_data.blocks_of(board),
-        "variants": {name: meaning(name) for name in chart_data.variants_of(board)},
-        "kinds": {kind.name: {"heading": kind.heading, "text": kind.text} for kind in kinds},
-        "heat_maps": HEAT_MAPS,
-        "charts": {name: {"spec": CHARTS[name][1]().to_dict(), "data": compact(rows)} for name, rows in data.items()},
+        "block": {name: (name, "") for name in chart_data.blocks_of(board)},
+        "variant": {name: (name, meaning(name)) for name in chart_data.variants_of(board)},
+        "kind": {kind.name: (kind.heading, kind.text) for kind in kinds},
     }
 
 
@@ -61,13 +55,3 @@ def meaning(variant: str) -> str:
     """What the glossary says of a variant; nothing of one that it does not know."""
     known = entries()["variants"]
     return known[variant].text if variant in known else ""
-
-
-def compact(rows: pandas.DataFrame) -> dict[str, Any]:
-    """Rows as lists; a word is a number, its place in ``words``, since names repeat in every row."""
-    words: dict[str, list[str]] = {}
-    numbers = rows.copy()
-    for name in rows.columns[[not pandas.api.types.is_numeric_dtype(kind) for kind in rows.dtypes]]:
-        numbers[name], found = pandas.factorize(rows[name])
-        words[name] = found.tolist()
-    return {"columns": list(rows.columns), "words": words, "rows": numbers.astype(object).values.tolist()}

@@ -4,22 +4,34 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const find = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-function fill(select, names) {
-  for (const name of names) select.add(new Option(name, name));
-  select.closest("label").hidden = names.length < 2;
+// ---- what can be chosen: each select is named after the column of the rows that it chooses among
+const selects = [...document.querySelectorAll("select[data-column]")];
+
+for (const select of selects) {
+  const choices = page.choices[select.dataset.column];
+  for (const { value, heading } of choices) select.add(new Option(heading, value));
+  select.closest("label").hidden = choices.length < 2;
+}
+
+function explain() {
+  for (const select of selects) {
+    const hint = find(`${select.id}-text`);
+    if (hint) hint.textContent = page.choices[select.dataset.column][select.selectedIndex]?.text ?? "";
+  }
 }
 
 // ---- table
 const table = find("rows");
 const lines = [...table.tBodies[0].rows];
+const blocks = new Set(lines.map((line) => line.dataset.block));
 
 function filterRows() {
   const part = find("tuner").value.trim().toLowerCase();
-  const block = find("block").value;
+  const block = find("block")?.value;
   let shown = 0;
   for (const line of lines) {
     const fits = line.dataset.tuner.toLowerCase().includes(part);
-    line.hidden = !(fits && (block === page.all || line.dataset.block === block));
+    line.hidden = !(fits && (!blocks.has(block) || line.dataset.block === block));  // none of them stands for all
     shown += line.hidden ? 0 : 1;
   }
   find("count").textContent = `${shown} of ${lines.length} rows`;
@@ -46,9 +58,7 @@ function sortRows(heading) {
   table.tBodies[0].append(...lines);
 }
 
-fill(find("block"), page.blocks);
-fill(find("variant"), Object.keys(page.variants));
-find("block").addEventListener("change", filterRows);
+find("block")?.addEventListener("change", filterRows);
 find("tuner").addEventListener("input", filterRows);
 find("more").addEventListener("change", (event) => table.classList.toggle("all", event.target.checked));
 for (const button of table.tHead.querySelectorAll("button")) {
@@ -68,13 +78,11 @@ const config = {
 
 function chosen(name) {
   const { columns, words, rows } = page.charts[name].data;
-  const wanted = { block: find("block").value, variant: find("variant").value };
-  if (name === "costs") wanted.kind = find("kind").value;
-  if (name === "searches") delete wanted.variant;  // a search serves all variants
+  const wanted = selects.filter(({ dataset }) => columns.includes(dataset.column));
   const value = (column, number) => (column in words ? words[column][number] : number);
   return rows
     .map((row) => Object.fromEntries(columns.map((column, i) => [column, value(column, row[i])])))
-    .filter((row) => Object.entries(wanted).every(([column, word]) => row[column] === word));
+    .filter((row) => wanted.every((select) => row[select.dataset.column] === select.value));
 }
 
 async function draw(figure) {
@@ -105,8 +113,7 @@ const watcher = new IntersectionObserver((seen) => {
 }, { rootMargin: "200px" });
 
 function redraw() {
-  find("variant-text").textContent = page.variants[find("variant").value];
-  find("kind-text").textContent = page.kinds[find("kind").value]?.text ?? "";
+  explain();
   for (const figure of figures) {
     delete figure.dataset.drawn;
     watcher.unobserve(figure);
@@ -114,10 +121,7 @@ function redraw() {
   }
 }
 
-if (figures.length) {
-  for (const [kind, { heading }] of Object.entries(page.kinds)) find("kind").add(new Option(heading, kind));
-  for (const id of ["block", "variant", "kind"]) find(id).addEventListener("change", redraw);
-  dark.addEventListener("change", redraw);
-  addEventListener("beforeprint", () => figures.filter((figure) => !figure.dataset.drawn).forEach(draw));
-  redraw();
-}
+for (const select of selects) select.addEventListener("change", redraw);
+dark.addEventListener("change", redraw);
+addEventListener("beforeprint", () => figures.filter((figure) => !figure.dataset.drawn).forEach(draw));
+redraw();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.leaderboard import COLUMNS
@@ -46,6 +46,16 @@ def style(name: str, first: set[str]) -> str:
     return ("" if name in first else "more ") + ("name" if column(name).unit == "name" else "number")
 
 
+class Cell(NamedTuple):
+    """A cell: what it shows, what stands small below that, and what its column is sorted by."""
+
+    style: str
+    value: Any
+    text: str
+    aside: str = ""
+    head: bool = False
+
+
 def line(row: Row, columns: Sequence[str], first: set[str]) -> dict[str, Any]:
     """A row's cells; TA with its interval below it, a status with its reason."""
     asides = {
@@ -53,13 +63,13 @@ def line(row: Row, columns: Sequence[str], first: set[str]) -> dict[str, Any]:
         "status": row["reason"] or "",
     }
     cells = [
-        {
-            "head": name == "tuner",
-            "style": style(name, first),
-            "value": "" if row[name] is None else row[name],
-            "text": "" if row[name] is None else column(name).shown(row[name]),
-            "aside": asides.get(name, ""),
-        }
+        Cell(
+            style(name, first),
+            "" if row[name] is None else row[name],
+            "" if row[name] is None else column(name).shown(row[name]),
+            asides.get(name, ""),
+            name == "tuner",
+        )
         for name in columns
     ]
     return {"block": title(*(row[name] for name in PLACE)), "tuner": row["tuner"], "cells": cells}
