@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` would keep a command from handling Ctrl-C for a while
 if TYPE_CHECKING:
     from os import PathLike
+    from typing import Any
 
     from tunebench.boards.frames import Frames
     from tunebench.compression import Compression, CompressionTask

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import pytest
 
+import tunebench
 from tunebench import cli
 from tunebench.console import end
 from tunebench.errors import Interrupted, Terminated
@@ -109,6 +113,52 @@ def test_a_plugin_that_raises_an_interrupt_is_a_broken_plugin(tmp_path, tunebenc
     done = tunebench("list", "--plugin", tmp_path / "odd.py")
     assert done.code == 2
     assert "odd.py: KeyboardInterrupt: odd" in done.err
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+def hook(event, args, module=sys.argv[1]):
+    if event == "import" and args[0] == module:
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(hook)
+from tunebench.__main__ import main
+sys.argv = ["tunebench", "list", "--plugin", "slow.py"]
+main()
+"""
+"""The console script, with Ctrl-C at the very moment when a certain module is looked for."""
+INTERRUPTION = r"\n?tunebench: interrupted[^\n]*\n"
+"""What is left on the terminal; once a command has begun, a new line begins after the terminal's own ^C."""
+SLOW = "import time\ntime.sleep(60)\n"
+
+
+@pytest.mark.parametrize("module", ["tunebench.console", "tunebench.cli", "click", "tunebench.plugins"])
+def test_ctrl_c_while_a_command_loads_is_one_line(tmp_path, module):
+    """Whatever is being imported: from the first module of ours on nothing is a traceback."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, module], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert re.fullmatch(INTERRUPTION, done.stderr)
+
+
+@pytest.mark.parametrize("delay", [0, 0.02, 0.05, 0.1, 0.3, 1])
+@pytest.mark.parametrize("command", [["-m", "tunebench"], ["-c", "from tunebench.__main__ import main; main()"]])
+def test_ctrl_c_at_any_time_is_one_line(tmp_path, command, delay):
+    """Before the first module of ours Python alone is running, and ends as it likes; then it is one line and 130."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, *command, "list", "--plugin", "slow.py"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    if process.returncode == 130 and "Traceback" not in err:
+        assert re.fullmatch(INTERRUPTION, err)
+    else:
+        head = str(Path(tunebench.__file__))  # of which Python is not done with the first line
+        frames = [line for line in err.splitlines() if "/tunebench/" in line and head not in line]
+        assert delay < 1
+        assert not frames, err
 
 
 @pytest.mark.parametrize(
