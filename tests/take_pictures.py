@@ -38,7 +38,6 @@ def take_shots(folder: Path) -> None:
         path.write_text(page.render(leaderboard.build(ROOT / "leaderboards" / "mnist-converged")), encoding="utf-8")
         for name, options in SHOTS.items():
             visit = Visit(browser, path, **options)
-            visit.page.locator("#variant").select_option("shifted")
             visit.drawn("curves")
             visit.page.evaluate("scrollTo(0, 0)")
             visit.page.screenshot(path=folder / f"{name}.png")

@@ -25,7 +25,7 @@ def test_every_chart_has_rows_and_every_column_is_known(tables):
     """Blocks and tuners of the board, and variants where they differ, and a chart for each table."""
     assert list(tables) == list(charts.CHARTS)
     for name, table in tables.items():
-        assert {"block", "tuner", "leader", "series"} <= set(table.columns), name
+        assert {"block", "tuner", "shade", "series"} <= set(table.columns), name
         assert ("variant" in table) == (name != "searches")
         assert len(set(table["tuner"])) == 5, name
 
@@ -83,6 +83,21 @@ def test_another_variant_appears_by_itself(board):
     assert list(chart_data.variants_of(changed)) == ["plain", "shifted", "interpolated", "certified", "tripled"]
     assert "tripled" in page.render(changed)
     assert set(chart_data.cost_rows(changed).query("variant == 'tripled'")["ta_gain"]) == {50.0}
+
+
+def test_colours_belong_to_tuners(tables):
+    """In every chart a leader has one colour, the best that of the palette's head, and the rest is grey."""
+    curves = tables["curves"].query("variant == 'shifted'").assign(shade=lambda rows: rows["shade"] % 3 + 6)
+    curves["series"] = curves["tuner"].where(curves["shade"] < 8, charts.OTHERS)
+    color = charts.shaded(charts.curves().to_dict(), curves)["encoding"]["color"]["scale"]
+    named = dict(zip(color["domain"], color["range"], strict=True))
+    assert named[charts.OTHERS] == charts.GREY
+    assert set(named.values()) == {*charts.PALETTE[6:], charts.GREY}
+    layered = charts.shaded(charts.costs().to_dict(), curves)["layer"][0]["encoding"]["color"]["scale"]
+    assert layered == color
+    plain = tables["curves"].query("variant == 'plain'")
+    best = plain.groupby("tuner")["ta_gain"].mean().idxmax()
+    assert set(plain[plain["tuner"] == best]["shade"]) == {0}
 
 
 def test_files_are_drawn(tunebench, digits_run, tmp_path, monkeypatch):

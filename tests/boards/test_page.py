@@ -3,13 +3,17 @@
 import json
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from browser import Visit, chromium, needs_browser
 
-from tunebench.boards import leaderboard
+from tunebench.boards import chart_data, leaderboard, page
+from tunebench.boards.advice import advise
 from tunebench.boards.page import words
 from tunebench.grid.suite import parse_suite
+
+BOARDS = Path(__file__).parents[2] / "leaderboards"
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +81,39 @@ def test_charts_are_drawn_and_pointing_at_a_mark_reads_it(visit):
     tip.wait_for()
     assert "tuner" in tip.inner_text()
     before = figure.inner_html()
-    visit.page.locator("#variant").select_option("shifted")
+    visit.page.locator("#variant").select_option("plain")
     visit.page.locator("figure[data-chart=curves][data-drawn]").wait_for()
     assert visit.drawn("curves").inner_html() != before
-    assert "bias" in visit.page.locator("#variant-text").inner_text()
+    assert "own result" in visit.page.locator("#variant-text").inner_text()
+
+
+@needs_browser
+def test_it_opens_with_the_variant_of_its_answer(visit, board):
+    """That one's curves are drawn, and its gains stand in the table; another choice shows the other's."""
+    best = words.best_of(advise(board.curves), board)
+    variant = words.tuner_and_variant(best["first"])[1]
+    assert visit.page.locator("#variant").input_value() == variant != "certified"
+    mine, other = (visit.page.locator("#rows th", has_text=name).first for name in (variant, "certified"))
+    assert (mine.is_visible(), other.is_visible()) == (True, False)
+    visit.page.locator("#variant").select_option("certified")
+    assert (mine.is_visible(), other.is_visible()) == (False, True)
+
+
+@needs_browser
+def test_a_chart_without_a_mean_over_blocks_shows_one(browser, tmp_path):
+    """And says which, with several blocks chosen at once; a block that is chosen shows its own, rows too."""
+    path = tmp_path / "index.html"
+    board = leaderboard.build(BOARDS / "digits")
+    path.write_text(page.render(board), encoding="utf-8")
+    opened = Visit(browser, path)
+    first, second = chart_data.blocks_of(board)[1:]
+    assert f"Of {first}" in opened.drawn("classes").locator(".instead").inner_text()
+    opened.page.locator("#block").select_option(second)
+    opened.page.locator("figure[data-chart=classes][data-drawn]").wait_for()
+    assert not opened.drawn("classes").locator(".instead").is_visible()
+    assert opened.page.locator("#count").inner_text() == f"{len(board.rows) // 2} of {len(board.rows)} rows"
+    assert opened.complaints == []
+    opened.context.close()
 
 
 @needs_browser
@@ -138,8 +171,6 @@ def test_the_suite_on_the_page_is_the_one_that_was_run(board):
 
 def test_the_answer_names_the_pick(board):
     """Question, pick, gain and caution are sentences with the board's own figures."""
-    from tunebench.boards.advice import advise
-
     best = next(row for row in advise(board.curves) if row["budget"] == board.budget)
     text = words.answer(advise(board.curves), board)
     assert text.startswith(f"{best['first']}, at an OA budget of 1 points: {100 * best['ta_gain']:+.2f} points of TA")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas
 
 from tunebench.boards import details
-from tunebench.boards.charts import HEAT_MAPS, OTHERS
+from tunebench.boards.charts import HEAT_MAPS, OTHERS, PALETTE
 from tunebench.boards.comparison import BLOCK, title
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import entries
@@ -16,7 +16,7 @@ from tunebench.glossary import entries
 ALL = "all blocks, mean"
 COSTS = ("latency_ratio", "params", "flops", "bytes", "tune_seconds")
 """What a gain is held against; columns of a leaderboard."""
-LEADERS = 8
+LEADERS = len(PALETTE)
 """Tuners of a block that get a colour of their own."""
 
 
@@ -35,7 +35,7 @@ def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
     # What is drawn last lies on top; in a heat map nothing does.
     return {
         name: finished(table, leading, order).sort_values(
-            ["place"] if name in HEAT_MAPS else ["leader", "place"], kind="stable"
+            "place" if name in HEAT_MAPS else ["shade", "place"], ascending=name in HEAT_MAPS, kind="stable"
         )
         for name, table in found.items()
         if len(table)
@@ -103,23 +103,24 @@ def with_mean(table: pandas.DataFrame, keys: Sequence[str]) -> pandas.DataFrame:
 
 
 def leaders(curves: pandas.DataFrame) -> pandas.DataFrame:
-    """Block, variant and tuner of those with the highest mean TA gain over budgets, `LEADERS` each."""
+    """Block, variant and tuner of those with the highest mean TA gain over budgets, `LEADERS` each, and their shade."""
     keys = ["block", "variant", "tuner"]
     if not len(curves):
-        return pandas.DataFrame(columns=keys)
+        return pandas.DataFrame(columns=[*keys, "shade"])
     means = curves.assign(block=titles(curves)).groupby(keys)["ta_gain"].mean().reset_index()
     best = means.sort_values(["ta_gain", "tuner"], ascending=[False, True])
-    return best.groupby(keys[:2]).head(LEADERS)[keys]
+    best["shade"] = best.groupby(keys[:2]).cumcount()
+    return best[best["shade"] < LEADERS][[*keys, "shade"]]
 
 
 def finished(table: pandas.DataFrame, leading: pandas.DataFrame, order: dict[str, int]) -> pandas.DataFrame:
-    """Blocks as titles, leaders marked, ``place`` the order of tuners on the board, figures to a few digits."""
+    """Blocks as titles, leaders with their shade, ``place`` the order of tuners on the board; figures rounded."""
     named = table.assign(block=titles(table), place=table["tuner"].map(order))
     serves_all = "variant" not in named  # a search serves all variants
     marked = named.assign(variant="plain") if serves_all else named
-    marked = marked.merge(leading, on=["block", "variant", "tuner"], how="left", indicator="leader")
-    marked["leader"] = marked["leader"] == "both"
-    marked["series"] = marked["tuner"].where(marked["leader"], OTHERS)
+    marked = marked.merge(leading, on=["block", "variant", "tuner"], how="left")
+    marked["shade"] = marked["shade"].fillna(LEADERS).astype(int)
+    marked["series"] = marked["tuner"].where(marked["shade"] < LEADERS, OTHERS)
     return marked.drop(columns=[*BLOCK, *["variant"] * serves_all], errors="ignore").round(3)
 
 

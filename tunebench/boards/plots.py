@@ -10,7 +10,7 @@ from typing import Any
 import pandas
 
 from tunebench.boards.chart_data import COSTS, split, tables
-from tunebench.boards.charts import CHARTS, HEAT_MAPS
+from tunebench.boards.charts import CHARTS, HEAT_MAPS, shaded
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
 from tunebench.results.store import write_bytes, write_text
@@ -46,4 +46,4 @@ def specifications(data: Mapping[str, pandas.DataFrame]) -> Iterator[tuple[str, 
         for key, rows in split(table, ("block", "variant", "kind")).items():
             subtitle = ", ".join(column(part).text.rstrip(".") if part in COSTS else part for part in key)
             named = {"title": {"text": title, "subtitle": subtitle}, "datasets": {"rows": rows.to_dict("records")}}
-            yield re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([chart, *key])), spec | named
+            yield re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([chart, *key])), shaded(spec, rows) | named

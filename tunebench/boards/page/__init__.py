@@ -21,6 +21,8 @@ def render(board: Leaderboard) -> str:
     data = chart_data.tables(board)
     columns, first = table.columns_of(board.rows)
     advice = advise(board.curves)
+    best = words.best_of(advice, board)
+    start = words.tuner_and_variant(best["first"])[1] if best else None
     return rendered(
         "page.html",
         name=board.lock["suite"]["name"],
@@ -36,7 +38,7 @@ def render(board: Leaderboard) -> str:
         charts=[(name, CHARTS[name][0]) for name in data],
         suite=words.suite_file(board.lock["suite"]),
         origin=words.origin(board.lock),
-        **script.content({name: CHARTS[name][1]() for name in data}, data, choices(board, data)),
+        **script.content({name: CHARTS[name][1]() for name in data}, data, choices(board, data), start),
     )
 
 

@@ -233,9 +233,10 @@ def placed(line: Content, report: Content) -> dict[str, Any]:
 
 
 def coloured(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """``rows`` with the names of those with the highest gains as ``series``; the rest shares one."""
+    """``rows`` with a shade for each of those with the highest gains; the rest shares one."""
     if "ta_gain" not in rows:
         return rows
-    order = rows.drop_duplicates("tuner").sort_values("ta_gain", ascending=False, kind="stable")["tuner"]
-    leader = rows["tuner"].isin(order[: len(charts.PALETTE)])
-    return rows.assign(leader=leader, series=rows["tuner"].where(leader, charts.OTHERS)).round(4)
+    most = len(charts.PALETTE)
+    best = rows.drop_duplicates("tuner").sort_values("ta_gain", ascending=False, kind="stable")["tuner"]
+    shade = rows["tuner"].map({tuner: min(place, most) for place, tuner in enumerate(best)})
+    return rows.assign(shade=shade, series=rows["tuner"].where(shade < most, charts.OTHERS)).round(4)

@@ -10,6 +10,7 @@ const selects = [...document.querySelectorAll("select[data-column]")];
 for (const select of selects) {
   const choices = page.choices[select.dataset.column];
   for (const { value, heading } of choices) select.add(new Option(heading, value));
+  if (page.start[select.dataset.column]) select.value = page.start[select.dataset.column];
   select.closest("label").hidden = choices.length < 2;
 }
 
@@ -72,32 +73,59 @@ const ink = "currentColor";
 const config = {
   background: "transparent",
   view: { stroke: null },
+  axisQuantitative: { tickCount: 8 },
   axis: { labelColor: ink, titleColor: ink, domainColor: ink, tickColor: ink, gridColor: "#88888855" },
   legend: { labelColor: ink, titleColor: ink },
 };
 
-function chosen(name) {
+function rowsOf(name) {
   const { columns, words, rows } = page.charts[name].data;
-  const wanted = selects.filter(({ dataset }) => columns.includes(dataset.column));
   const value = (column, number) => (column in words ? words[column][number] : number);
-  return rows
-    .map((row) => Object.fromEntries(columns.map((column, i) => [column, value(column, row[i])])))
-    .filter((row) => wanted.every((select) => row[select.dataset.column] === select.value));
+  return rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, value(column, row[i])])));
+}
+
+function chosen(rows, instead = {}) {
+  const wanted = selects
+    .map(({ dataset: { column }, value }) => [column, instead[column] ?? value])
+    .filter(([column]) => rows.length && column in rows[0]);
+  return rows.filter((row) => wanted.every(([column, value]) => row[column] === value));
+}
+
+function shades(rows) {  // of the leaders among rows, then of the rest
+  const named = [...new Map(rows.map(({ shade, series }) => [shade, series]))].sort(([a], [b]) => a - b);
+  return { domain: named.map(([, series]) => series), range: named.map(([shade]) => page.palette[shade]) };
+}
+
+function specification(name, rows, room) {
+  const spec = structuredClone(page.charts[name].spec);
+  for (const { encoding } of [spec, ...(spec.layer ?? [])]) {
+    if (encoding?.color?.field === "series") {
+      encoding.color.scale = shades(rows);
+      encoding.color.legend.columns = Math.max(1, Math.floor(room / 160));
+    }
+  }
+  const lines = new Set(rows.map((row) => row.tuner)).size;
+  return { ...spec, datasets: { rows }, width: "container",
+    height: page.heat_maps.includes(name) ? 20 * lines : 340, autosize: { type: "fit-x", contains: "padding" } };
 }
 
 async function draw(figure) {
   const name = figure.dataset.chart;
   const place = figure.querySelector(".chart");
-  const rows = chosen(name);
+  const instead = figure.querySelector(".instead");
+  let rows = chosen(rowsOf(name));
+  instead.hidden = rows.length > 0;
+  if (rows.length === 0 && page.choices.block) {  // there is no mean over blocks of this: a block speaks for itself
+    rows = chosen(rowsOf(name), { block: page.choices.block.find(({ value }) => blocks.has(value)).value });
+    instead.textContent = rows.length ? `Of ${rows[0].block}; choose another block above.` : "Nothing to draw for this choice.";
+  }
   place.classList.toggle("empty", rows.length === 0);
   if (rows.length === 0) {
-    place.textContent = "Nothing to draw for this choice; choose one block above.";
+    place.replaceChildren();
     return;
   }
-  const lines = new Set(rows.map((row) => row.tuner)).size;
-  const spec = { ...page.charts[name].spec, datasets: { rows }, width: "container",
-    height: page.heat_maps.includes(name) ? 20 * lines : 340,
-    autosize: { type: "fit-x", contains: "padding" }, description: figure.querySelector("figcaption").textContent };
+  const spec = { ...specification(name, rows, place.clientWidth),
+    description: figure.querySelector("figcaption").textContent };
   await vegaEmbed(place, spec, { renderer: "svg", actions: false, ast: true, config,
     tooltip: { theme: dark.matches ? "dark" : "light" } });
   figure.dataset.drawn = "yes";
@@ -114,6 +142,7 @@ const watcher = new IntersectionObserver((seen) => {
 
 function redraw() {
   explain();
+  table.dataset.variant = find("variant")?.value;
   for (const figure of figures) {
     delete figure.dataset.drawn;
     watcher.unobserve(figure);

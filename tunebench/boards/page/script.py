@@ -8,18 +8,22 @@ from typing import Any
 import pandas
 
 from tunebench.boards import vega
-from tunebench.boards.charts import HEAT_MAPS
+from tunebench.boards.charts import GREY, HEAT_MAPS, PALETTE
 
 Choice = Mapping[str, tuple[str, str]]
 """The values of a column that a reader can choose among, each with what the page calls it and what it means."""
 
 
 def content(
-    specifications: Mapping[str, Any], data: Mapping[str, pandas.DataFrame], choices: Mapping[str, Choice]
+    specifications: Mapping[str, Any],
+    data: Mapping[str, pandas.DataFrame],
+    choices: Mapping[str, Choice],
+    start: str | None = None,
 ) -> dict[str, Any]:
     """What ``base.html`` takes: ``data`` for charts by name, and the library where there are any.
 
     ``choices`` are by column; a chart shows the rows of what is chosen in those of the columns that its rows have.
+    ``start`` is the variant that a page opens with.
     """
     charts = {
         name: {"spec": specifications[name].to_dict(), "data": compact(rows)}
@@ -27,8 +31,13 @@ def content(
         if len(rows)
     }
     return {
-        "data": {"choices": {name: list_of(known) for name, known in choices.items()}, "charts": charts}
-        | {"heat_maps": HEAT_MAPS},
+        "data": {
+            "choices": {name: list_of(known) for name, known in choices.items()},
+            "start": {"variant": start},
+            "charts": charts,
+            "heat_maps": HEAT_MAPS,
+            "palette": [*PALETTE, GREY],
+        },
         "library": vega.script() if charts else "",
     }
 

@@ -11,7 +11,7 @@ from tunebench.glossary import UNITS, column, entries
 
 PLACE = tuple(BLOCK)
 DECIDING = ("rank", "status", "ta", "ta_gain", "oa_gain", "over_budget", "group", "certified", "latency_ratio")
-"""Columns that are shown first, with the gains of every variant; the rest stands behind a switch."""
+"""Columns that are shown first, with the gains of the variant that is chosen; the rest stands behind a switch."""
 FOLDED = ("ta_low", "ta_high", "reason")
 """Columns that stand below another one's value, see `line`."""
 GAINS = [f"{gain}_{name}" for name in entries()["variants"] for gain in ("ta_gain", "oa_gain")]
@@ -43,7 +43,9 @@ def heading(name: str, first: set[str]) -> dict[str, str]:
 
 def style(name: str, first: set[str]) -> str:
     """Class names of a column's cells."""
-    return ("" if name in first else "more ") + ("name" if column(name).unit == "name" else "number")
+    entry = column(name)
+    seen = "more " if name not in first else f"of-{entry.variant} " if name in GAINS else ""
+    return seen + ("name" if entry.unit == "name" else "number")
 
 
 class Cell(NamedTuple):

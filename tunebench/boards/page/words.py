@@ -24,12 +24,17 @@ def question(board: Leaderboard) -> str:
     )
 
 
+def best_of(advice: Sequence[Row], board: Leaderboard) -> Row | None:
+    """The advice at the suite's budget, or the nearest smaller one that curves have; None where there is none yet."""
+    return next((row for row in reversed(advice) if row["budget"] <= board.budget + 1e-9), None)
+
+
 def answer(advice: Sequence[Row], board: Leaderboard) -> str:
-    """What came out, at the suite's budget or the nearest smaller one that curves have."""
-    known = [row for row in advice if row["budget"] <= board.budget + 1e-9]
-    if not known:
+    """What came out, see `best_of`."""
+    best = best_of(advice, board)
+    if best is None:
         return "None yet: fewer than two tuners are complete in every block."
-    best, shown = known[-1], told(known[-1])
+    shown = told(best)
     return (
         f"{best['first']}, at an OA budget of {shown['budget']} points: {shown['ta_gain']} points of TA and "
         f"{shown['oa_gain']} of OA on test, mean over {counted(best['blocks'], 'block')}. The budget is kept on the "
