@@ -172,9 +172,10 @@ def test_version_and_the_module_form():
     assert (done.returncode, done.stdout) == (0, f"tunebench {__version__}\n")
 
 
-def test_a_closed_pipe_is_no_error(digits_run):
+@pytest.mark.parametrize("command", ["leaderboard {} --format json", "list --json"])
+def test_a_closed_pipe_is_no_error(digits_run, command):
     """`tunebench leaderboard OUT | head -1` ends quietly."""
-    command = f"{sys.executable} -m tunebench leaderboard {digits_run} --format json | head -1"
+    command = f"{sys.executable} -m tunebench {command.format(digits_run)} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, env=dict(os.environ), check=False)
     assert (done.stdout, done.stderr) == ("{\n", "")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,8 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
         (("-m", "mlp:1000000-1000000"), "has more than 100,000,000 parameters"),
         (("-m", "mlp:" + "9" * 90), "has more than 100,000,000 parameters"),
         (("--seeds", "9999"), "cells, more than 100,000; run it in parts"),
+        (("--seeds", "9999", "--dry-run"), "cells, more than 100,000; run it in parts"),
+        (("--trials", "1000000000", "--dry-run"), "trials is 1000000000; give at least 2 and at most"),
         (("--executor", "dask://127.0.0.1:1", "-d", "npz:untested.npz"), "is relative to this folder"),
     ],
     ids=str,
@@ -111,6 +115,18 @@ def test_what_cannot_be_measured_is_refused_at_once(folder, own_cache, tunebench
     assert done.err.count("\n") == 1
     assert not Path("out").exists()
     assert sorted(own_cache.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_million_seeds_answers_at_once():
+    """So soon that not even torch is loaded."""
+    code = (
+        "import sys; from tunebench.cli import main\n"
+        "try: main(['run', '--seeds', '1000000', '--dry-run'])\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert done.stderr == "tunebench: seeds is 1000000; give at least 1 and at most 10,000\n"
 
 
 def test_the_weakest_class_is_one_that_can_be_measured(folder, tunebench):

@@ -138,12 +138,36 @@ class NumpyInItsRays(Sound):
         return LogitEdit.of_target(task, bias=1.0)
 
 
+class TuplesInItsRays(NumpyInItsRays):
+    def rays(self, task, prepared):
+        return [({"pair": (1, n)}, LogitEdit.of_target(task, bias=float(n))) for n in (1, 2)]
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias={(1, 1): 1.0, (1, 2): 2.0}[params.get("pair", (1, 1))])
+
+
 class ChoiceWithAControl(Sound):
     def search_space(self):
         return {"kind": CategoricalDistribution(["a\x00", "b\x1b[31m"])}
 
     def tune(self, task, params, prepared):
         return LogitEdit.of_target(task, bias=1.0)
+
+
+class ChoiceOfTuples(Sound):
+    def search_space(self):
+        return {"pair": CategoricalDistribution([(1, 2), (3, 4)])}
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=float(params["pair"][0]))
+
+
+class ChoiceOfNumpyNumbers(Sound):
+    def search_space(self):
+        return {"n": CategoricalDistribution([np.int64(1), np.int64(2)])}
+
+    def tune(self, task, params, prepared):
+        return LogitEdit.of_target(task, bias=float(params["n"]))
 
 
 class BeyondEveryNumber(Sound):

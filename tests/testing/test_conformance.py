@@ -42,6 +42,8 @@ BROKEN = [
     ("search-space", broken.ListSpace),
     ("search-space", broken.PlainNumbers),
     ("search-space", broken.FailsAtTheEdge),
+    ("search-space", rules.ChoiceOfTuples),
+    ("search-space", rules.ChoiceOfNumpyNumbers),
     ("deterministic", broken.OwnDice),
     ("deterministic", broken.CountsTrials),
     ("independent-trials", broken.ReusesItsBuffer),
@@ -76,6 +78,7 @@ BROKEN = [
     ("warnings", rules.SilencesWarnings),
     ("cell", rules.NumpyInItsRays),
     ("cell", rules.ChoiceWithAControl),
+    ("cell", rules.TuplesInItsRays),
     ("cell", rules.BeyondEveryNumber),
     ("cell", rules.FailsInside),
     ("cell", rules.CountsPreparations),
@@ -103,6 +106,7 @@ def test_sound_tuner_passes(sound):
     assert failures(sound()) == {}
 
 
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
 @pytest.mark.parametrize(("intended", "broken"), BROKEN, ids=[f"{c}-{b.__name__}" for c, b in BROKEN])
 def test_broken_tuner_fails_the_intended_check_alone(intended, broken):
     """A deliberately broken tuner fails exactly one check, which says what to do after a semicolon."""

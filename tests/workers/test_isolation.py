@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from conftest import run_command
 
 from tunebench.console import KEPT
+from tunebench.errors import StoreError
 from tunebench.results.store import Store
 from tunebench.workers import isolation
 from tunebench.workers.engines import LocalEngine
@@ -166,6 +168,37 @@ def test_memory_shares(monkeypatch):
     monkeypatch.setattr(isolation, "machine_memory", lambda: 20 * 2**30)
     assert isolation.fair_share(2) == 9 * 2**30
     assert isolation.fair_share(100) == 2**30
+
+
+def test_a_run_on_one_core_has_one_worker(own_cache):
+    """Bound to a core (taskset), a run takes no more processes at a time than that."""
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from tunebench.cli import main; main(['run', '-t', 'original', '--dry-run'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "with -j 1;" in done.stdout
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("10000 100000", 1), ("max 100000", 8), ("", 8)])
+def test_a_container_pays_for_so_many_cores(monkeypatch, tmp_path, quota, cores):
+    """Its quota, rounded up and at least one; without one, or on a system without such files, all that we may use."""
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(isolation, "Path", lambda path: tmp_path / Path(path).name)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert isolation.usable_cores() == cores
+
+
+def test_no_folder_for_temporary_files_is_one_line(monkeypatch):
+    """Neither TMPDIR nor the system's own can be written to: no worker could start, and the line says what to set."""
+
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    with pytest.raises(StoreError, match="make one and set TMPDIR"):
+        LocalEngine(1).warm_up()
 
 
 def test_reasons_are_json(grid):

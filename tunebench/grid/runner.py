@@ -46,9 +46,9 @@ def run(
     check_protocol(store, suite, observer)
     with contextlib.closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
+        plan = make_plan(suite, options)
         preparation = Preparation(ready, make_ready_elsewhere)
         with contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine:
-            plan = make_plan(suite, options)
             architectures(plan, local, observer, options)
             return run_plan(plan, options, observer, local, engine, errand)
 
