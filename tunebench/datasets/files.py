@@ -127,10 +127,7 @@ class ImageFolder(DatasetSource):
     def _form(self) -> tuple[tuple[int, int], bool]:
         """Width and height that all images get, and whether they are grey."""
         parts, _ = self._files
-        grey = True
-        for path, _ in itertools.chain.from_iterable(parts.values()):
-            with opened_image(path) as image:
-                grey = grey and image.mode in ("1", "L", "LA")
+        grey = all(is_grey(path) for path, _ in itertools.chain.from_iterable(parts.values()))
         with opened_image(parts["train"][0][0]) as first:
             return upright_size(first), grey
 
@@ -184,6 +181,12 @@ def natural(name: str) -> list[Any]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)] + [name]
 
 
+def is_grey(path: Path) -> bool:
+    """Whether an image has no colours, by its header."""
+    with opened_image(path) as image:
+        return image.mode in ("1", "L", "LA")
+
+
 def upright_size(image: Any) -> tuple[int, int]:
     """Width and height of an image once it is turned as its EXIF tag says."""
     width, height = image.size
@@ -198,8 +201,8 @@ def pixels(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
         with opened_image(path) as image:
             if image.mode[0] in "IF":
                 raise ValueError(f"mode {image.mode}: only 8 bits per channel are supported")
-            turned = ImageOps.exif_transpose(image)
-            found = np.asarray(turned.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
+            ImageOps.exif_transpose(image, in_place=True)
+            found = np.asarray(image.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
     except DataError:
         raise
     except Exception as error:
