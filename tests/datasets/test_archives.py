@@ -53,22 +53,28 @@ def packed(path, *members):
     return path
 
 
-@pytest.mark.parametrize(
-    ("members", "told"),
-    [
-        ([{"name": "/etc/a.png"}], "'/etc/a.png', which leads out of its folder"),
-        ([{"name": "train/../../a.png"}], "leads out of its folder"),
-        ([{"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}], "a link or a device"),
-        ([{"type": tarfile.LNKTYPE, "linkname": "b.png", "size": 0}], "a link or a device"),
-        ([{"type": tarfile.FIFOTYPE, "size": 0}], "a link or a device"),
-        ([{}, {}], "'train/ant/1.png' twice"),
-        ([{"name": "train"}, {}], "'train/ant/1.png' twice, or inside of another file"),
-        ([{}, {"name": "train/ant"}], "'train/ant' twice"),
-        ([{"name": "train/ant"}, {}], "inside of another file"),
-        ([{"name": "train/" + 300 * "a"}], "under a name that no file can have"),
-        ([{}], "train/ant/1.png is no readable image"),
-    ],
-)
+HOSTILE = [
+    ([{"name": "/etc/a.png"}], "'/etc/a.png', which leads out of its folder"),
+    ([{"name": "train/../../a.png"}], "leads out of its folder"),
+    ([{"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}], "a link or a device"),
+    ([{"type": tarfile.LNKTYPE, "linkname": "b.png", "size": 0}], "a link or a device"),
+    ([{"type": tarfile.FIFOTYPE, "size": 0}], "a link or a device"),
+    ([{"type": tarfile.CHRTYPE, "size": 0}], "a link or a device"),
+    ([{"name": "C:\\train\\1.png"}], "leads out of its folder"),
+    ([{"name": "train/./ant/../../../a.png"}], "leads out of its folder"),
+    ([{"name": "train/ant/\x1b[2J.png"}], "no readable image"),
+    ([{"name": "train/ant/\udce9.png"}], "no readable image"),
+    ([{}, {}], "'train/ant/1.png' twice"),
+    ([{"name": "train"}, {}], "'train/ant/1.png' twice, or inside of another file"),
+    ([{}, {"name": "train/ant"}], "'train/ant' twice"),
+    ([{"name": "train/ant"}, {}], "inside of another file"),
+    ([{"name": "train/" + 300 * "a"}], "under a name that no file can have"),
+    ([{}], "train/ant/1.png is no readable image"),
+]
+"""Members of an archive, and what the error says."""
+
+
+@pytest.mark.parametrize(("members", "told"), HOSTILE)
 def test_archives_that_are_refused(tmp_path, members, told):
     """A name that leads elsewhere, what is no file, and what is no image are told in one line with their names."""
     path = packed(tmp_path / "a.tar.gz", *members, {"name": "test/ant/1.png"})
@@ -84,6 +90,15 @@ def test_a_zip_is_read_with_the_same_care(tmp_path):
         archive.writestr("../a.png", b"text")
     assert "leads out of its folder" in failure(f"imagefolder:{tmp_path}/a.zip", NOWHERE)
     assert not (tmp_path.parent / "a.png").exists()
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("train/ant/1.png", b"text")
+    content = bytearray((tmp_path / "b.zip").read_bytes())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flag of a password, in both headers
+        content[content.index(mark) + place] |= 1
+    (tmp_path / "b.zip").write_bytes(content)
+    text = failure(f"imagefolder:{tmp_path}/b.zip", NOWHERE)
+    assert "encrypted" in text
+    assert str(tmp_path / "b.zip") in text
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MOST_FILES", 1), ("MOST_BYTES", 7)])
