@@ -1,20 +1,27 @@
 """What tuners take per trial, from the committed boards, for the estimates of ``run --dry-run``: grid/paces.json.
 
-Usage: python leaderboards/paces.py. The boards were computed on some machine, so run this on one like it, idle.
+Usage: python leaderboards/paces.py [DIGITS]. The boards were computed somewhere; run this on a machine like that, idle.
+DIGITS is a fresh run of digits/suite.toml, if there is one: a trial there takes milliseconds, so that what workers once
+did at their start would count. Which tuners train the network is found out on one that cannot be trained, and which
+compressions make such, on a board.
 """
 
 import json
+import sys
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from statistics import geometric_mean, median
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from tunebench.grid.estimate import BATCH, quickest
+from tunebench import Inapplicable, Tuner
+from tunebench.grid.estimate import BATCH, step_of
 from tunebench.networks.models import PAPER_WIDTHS, mlp
 from tunebench.plugins import load_registry
 from tunebench.results.store import Store, write_text
+from tunebench.testing import small_task
+from tunebench.testing.points import middle
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "tunebench" / "grid" / "paces.json"
@@ -22,13 +29,15 @@ SIZES = {"digits": (1437, 64), "mnist": (60_000, 784), "fashion-mnist": (60_000,
 """Training samples and inputs of the data sets."""
 BOARDS = (("digits",), ("mnist-converged", "fashion-mnist-converged"))
 """Boards of little and of much work; of several the geometric mean."""
+COMPRESSED = "compressed"
+"""The board of compressed networks."""
 LEAST = 1e-5
 """Seconds that even a tuner without a search takes."""
 
 
-def trials_of(board: str) -> dict[str, float]:
+def trials_of(board: Path) -> dict[str, float]:
     """Median seconds of one trial, by tuner."""
-    store, tuners, found = Store(HERE / board), load_registry().tuners, defaultdict(list)
+    store, tuners, found = Store(board), load_registry().tuners, defaultdict(list)
     trials = store.lock()["suite"]["trials"]
     for cell, _ in store.cells():
         record = store.get("cells", cell)
@@ -40,28 +49,52 @@ def trials_of(board: str) -> dict[str, float]:
 def epoch_of(dataset: str, widths: tuple[int, ...]) -> float:
     """Seconds of an epoch of a plain network, here."""
     samples, inputs = SIZES[dataset]
-    model = mlp(widths, (inputs,), 10)
-    x, y = torch.randn(BATCH, inputs), torch.zeros(BATCH, dtype=torch.int64)
+    return step_of(mlp(widths, (inputs,), 10), (inputs,), 1.0) * samples / BATCH
 
-    def step() -> None:
-        model.zero_grad()
-        cross_entropy(model(x), y).backward()
 
-    return quickest(step, 1.0) * samples / BATCH
+def trains(tuner: Tuner) -> bool:
+    """Whether a tuner trains the network, so that it passes over one whose weights no gradient can move."""
+    task = small_task()
+    task.model.untrainable = "fixed"
+    if tuner.skip(task) is not None:
+        return False
+    try:
+        tuner.tune(task, middle(tuner.search_space()), tuner.prepare(task))
+    except Inapplicable:
+        return True
+    return False
+
+
+def untrainable(trainers: Collection[str]) -> list[str]:
+    """Compressions on whose networks every one of ``trainers`` that was there was skipped."""
+    store, seen = Store(HERE / COMPRESSED), defaultdict(set)
+    for cell, _ in store.cells():
+        if cell.tuner in trainers and "+" in cell.model:
+            seen[cell.model.rpartition("+")[2]].add(store.get("cells", cell)["status"])
+    return sorted(name for name, statuses in seen.items() if statuses == {"skipped"})
 
 
 def main() -> None:
     """Write grid/paces.json."""
     torch.set_num_threads(1)
-    small, large = ([trials_of(board) for board in boards] for boards in BOARDS)
+    boards = {"digits": Path(sys.argv[1])} if len(sys.argv) > 1 else {}
+    small, large = ([trials_of(boards.get(name, HERE / name)) for name in names] for names in BOARDS)
     means = [
         {name: geometric_mean([part[name] for part in parts]) for name in sorted(set.intersection(*map(set, parts)))}
         for parts in (small, large)
     ]
     seconds = {name: [round(mean[name], 5) for mean in means] for name in means[0] if name in means[1]}
     work = [round(epoch_of(name, PAPER_WIDTHS["model1"]), 4) for name in ("digits", "mnist")]
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(pair)}" for name, pair in seconds.items())
-    write_text(TARGET, f'{{\n "work": {json.dumps(work)},\n "seconds": {{\n{lines}\n }}\n}}\n')
+    trainers = [name for name, tuner in sorted(load_registry().tuners.items()) if name in seconds and trains(tuner)]
+    facts = {
+        "work": work,
+        "samples": [SIZES[name][0] for name in ("digits", "mnist")],
+        "trains": trainers,
+        "untrainable": untrainable(trainers),
+        "seconds": seconds,
+    }
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in facts.items())
+    write_text(TARGET, f"{{\n{lines}\n}}\n".replace('], "', '],\n  "'))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,25 @@ import time
 import pytest
 from references import note
 
+DIGITS = ("-d", "digits", "--target", "8", "--seeds", "2")
 GRIDS = {
     "digits": ("-d", "digits", "-m", "model1", "--target", "8", "--seeds", "2"),
     "mnist": ("-d", "mnist", "-m", "model1", "-t", "s*", "--target", "5", "--seeds", "1", "--trials", "8"),
+    "convolutional": (
+        *DIGITS,
+        "-m",
+        "shufflenet_v2_x0_5",
+        "-t",
+        "refit",
+        "-t",
+        "s*-exact",
+        "-t",
+        "*w*",
+        "--trials",
+        "4",
+    ),
+    "pruned": (*DIGITS, "-m", "lenet+prune:0.9", "--trials", "8"),
+    "integers": (*DIGITS, "-m", "lenet+int8", "--trials", "8"),
 }
 FACTOR = 1.5
 

@@ -43,6 +43,17 @@ def test_change_of_the_target_is_its_gain(tables, board):
     assert sum(share["value"] for share in shares if share["missed"]) == pytest.approx(lost, abs=0.02)
 
 
+def test_gains_stand_against_every_cost(tables, board):
+    """Latency, bytes, parameters, operations and seconds; sizes are those of the variant's own network."""
+    costs = tables["costs"]
+    assert set(costs["kind"]) == set(chart_data.COSTS)
+    store = Store(board.out)
+    records = [store.get("cells", cell) for cell, _ in store.cells() if cell.tuner == "cw-p"]
+    expected = np.mean([record["points"]["shifted"]["1.0"]["cost"]["bytes"] for record in records])
+    mine = costs.query("tuner == 'cw-p' and variant == 'shifted' and kind == 'bytes'")
+    assert mine["cost"].tolist() == [pytest.approx(expected)]
+
+
 def test_variants_are_those_that_every_seed_has():
     """One that a seed lacks, or lacks at the budget, is left out; the order stays."""
     points = {"plain": {"0.2": 1}, "certified": {"0.2": 1}, "shifted": {"0.2": 1}}
@@ -82,7 +93,7 @@ def test_another_variant_appears_by_itself(board):
     changed = replace(board, rows=rows, curves=board.curves + more)
     assert list(chart_data.variants_of(changed)) == ["plain", "shifted", "interpolated", "certified", "tripled"]
     assert "tripled" in page.render(changed)
-    assert set(chart_data.cost_rows(changed).query("variant == 'tripled'")["ta_gain"]) == {50.0}
+    assert set(chart_data.cost_rows(changed, []).query("variant == 'tripled'")["ta_gain"]) == {50.0}
 
 
 def test_colours_belong_to_tuners(tables):

@@ -58,14 +58,57 @@ def test_only_the_search_takes_longer_with_more_trials():
     assert Pace(1.0, 2.0, 10).at(30, searches=False) == 3.0
 
 
+BOARDS = {"flat": (0.5, 0.5), "steep": (0.1, 10.0), "falling": (2.0, 1.0), "root": (1, 10), "frozen": (1, 10)}
+
+
 def test_what_never_ran_is_read_off_the_boards():
     """A trial takes what it took on a board of as much work, more with more, and never more than in proportion."""
-    boards = Reference((1.0, 100.0), {"flat": (0.5, 0.5), "steep": (0.1, 10.0), "falling": (2.0, 1.0), "root": (1, 10)})
-    assert [boards.trial("steep", work) for work in (1, 10, 100, 1000)] == pytest.approx([0.1, 1, 10, 100])
-    assert boards.trial("flat", 7) == pytest.approx(0.5)
-    assert boards.trial("root", 10_000) == pytest.approx(100)
-    assert boards.trial("falling", 3) == pytest.approx(2**0.5)
-    assert boards.trial("unheard of", 1) == pytest.approx((0.5 + 1) / 2)
+    boards = Reference((1.0, 100.0), (10, 1000), BOARDS, frozenset(BOARDS) - {"frozen"}, frozenset())
+    assert [boards.trial("steep", work, 10) for work in (1, 10, 100, 1000)] == pytest.approx([0.1, 1, 10, 100])
+    assert boards.trial("flat", 7, 10) == pytest.approx(0.5)
+    assert boards.trial("root", 10_000, 10) == pytest.approx(100)
+    assert boards.trial("falling", 3, 10) == pytest.approx(2**0.5)
+    assert boards.trial("unheard of", 1, 10) == pytest.approx(1)
+
+
+def test_what_does_not_train_takes_the_longer_the_more_samples_there_are():
+    """However slow the network is: its hidden units are there already."""
+    boards = Reference((1.0, 100.0), (10, 1000), BOARDS, frozenset(BOARDS) - {"frozen"}, frozenset())
+    assert [boards.trial("frozen", work, 1000) for work in (1, 10_000)] == pytest.approx([10, 10])
+    assert boards.trial("frozen", 1, 10) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("network", ["model1+int8", "model1+prune+int8-qat"])
+def test_what_cannot_be_trained_costs_no_training(tunebench, fresh, network):
+    """Tuners that train pass over 8-bit integers, so many more of their trials cost next to nothing."""
+    asked = (
+        "run",
+        "-d",
+        "digits",
+        "-m",
+        network,
+        "-t",
+        "retrain",
+        "--target",
+        "8",
+        "--no-latency",
+        "-j",
+        "1",
+        "--dry-run",
+    )
+    found = [tunebench(*asked, "--trials", trials).out for trials in (2, 2000)]
+    seconds = [float(re.search(r"about ([\d.]+) s ", text).group(1)) for text in found]
+    assert seconds[1] < seconds[0] + 10
+
+
+def test_a_compression_takes_as_many_steps_as_it_may(tunebench, fresh):
+    """Three epochs of the data, but 300 steps at the least, for each of them."""
+    asked = ("run", "-d", "digits", "-t", "original", "--target", "8", "--seeds", "1", "-j", "1", "--dry-run")
+    steps = [
+        int(re.search(r"\(([\d,]+) steps\)", tunebench(*asked, "-m", name).out).group(1).replace(",", ""))
+        for name in ("mlp:7", "mlp:7+int8", "mlp:7+prune+int8")
+    ]
+    assert (steps[1] - steps[0], steps[2] - steps[1]) == (300, 300)
 
 
 def test_every_bundled_tuner_was_on_the_boards():

@@ -9,26 +9,26 @@ import pandas
 
 from tunebench.boards import details
 from tunebench.boards.charts import HEAT_MAPS, OTHERS, PALETTE
-from tunebench.boards.comparison import BLOCK, title
+from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import entries
 
 ALL = "all blocks, mean"
 COSTS = ("latency_ratio", "params", "flops", "bytes", "tune_seconds")
-"""What a gain is held against; columns of a leaderboard."""
+"""What a gain is held against; words of the glossary."""
+PLACE = ("dataset", "model", "target", "tuner", "variant")
+"""What names a network, but for its seed."""
 LEADERS = len(PALETTE)
 """Tuners of a block that get a colour of their own."""
 
 
 def tables(board: Leaderboard) -> dict[str, pandas.DataFrame]:
     """The data of every chart: ``block`` (its title), ``variant``, ``tuner``, ``series``, figures; gains in points."""
-    by_class, taken, history = details.of_run(board.out, board.budget, board.demand)
+    more = details.of_run(board.out, board.budget, board.demand)
     found = {
         "curves": with_mean(with_names(curve_rows(board), board), ["tuner", "variant", "budget"]),
-        "costs": with_mean(cost_rows(board), ["tuner", "variant", "kind"]),
-        "classes": with_names(pandas.DataFrame(by_class), board),
-        "missed": with_names(pandas.DataFrame(taken), board),
-        "searches": with_names(pandas.DataFrame(history), board),
+        "costs": with_mean(cost_rows(board, more["sizes"]), ["tuner", "variant", "kind"]),
+        **{name: with_names(pandas.DataFrame(more[name]), board) for name in ("classes", "missed", "searches")},
     }
     order = {row["tuner"]: place for place, row in reversed(list(enumerate(board.rows)))}
     leading = leaders(found["curves"])
@@ -51,18 +51,19 @@ def curve_rows(board: Leaderboard) -> pandas.DataFrame:
     return table.drop(columns=["ta", "oa", "certified", "violated"], errors="ignore")
 
 
-def cost_rows(board: Leaderboard) -> pandas.DataFrame:
-    """One row per ranked tuner, variant and known cost."""
+def cost_rows(board: Leaderboard, sizes: Sequence[Row]) -> pandas.DataFrame:
+    """One row per ranked tuner, variant and known cost; times are of the tuner, ``sizes`` of the very network."""
+    known = {tuple(size[name] for name in PLACE): size for size in sizes}
     return pandas.DataFrame(
         {name: row[name] for name in (*BLOCK, "tuner")}
-        | {"variant": variant, "kind": kind, "cost": row[kind]}
+        | {"variant": variant, "kind": kind, "cost": cost}
         | {"ta_gain": 100 * row["ta_gain" + suffix], "oa_gain": 100 * row["oa_gain" + suffix]}
         for row in board.rows
         if row["rank"] is not None
         for variant, suffix in variants_of(board).items()
         if row.get("ta_gain" + suffix) is not None
         for kind in COSTS
-        if row.get(kind) is not None
+        if (cost := (row | known.get((*(row[name] for name in PLACE[:-1]), variant), {})).get(kind)) is not None
     )
 
 

@@ -14,20 +14,26 @@ from tunebench.results.metrics import Floats, count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
 
 
-def of_run(out: Path, budget: float, demand: str) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows for the heat map of classes, for the missed target samples and for the searches; complete tuners only."""
-    changes: list[Row] = []
-    missed: list[Row] = []
-    searches: list[Row] = []
+def of_run(out: Path, budget: float, demand: str) -> dict[str, list[Row]]:
+    """Rows of complete tuners: ``classes`` and ``missed`` for heat maps, ``searches``, and ``sizes`` of networks."""
+    found: dict[str, list[Row]] = {"classes": [], "missed": [], "searches": [], "sizes": []}
     for block, complete in complete_blocks(out):
         for tuner, records in complete.items():
             named = place_of(block) | {"tuner": tuner}
-            searches += [named | step for step in best_so_far(records, budget)]
+            found["searches"] += [named | step for step in best_so_far(records, budget)]
             for variant in shared_variants(records, demand):
+                place = named | {"variant": variant}
+                found["sizes"].append(place | sizes(records, variant, demand))
                 for row in by_class(block, records, variant, demand):
-                    kept = missed if row.pop("missed") else changes
-                    kept.append(named | {"variant": variant} | row)
-    return changes, missed, searches
+                    found["missed" if row.pop("missed") else "classes"].append(place | row)
+    return found
+
+
+def sizes(records: Sequence[Row], variant: str, demand: str) -> dict[str, float]:
+    """Mean over seeds of what the tuned network takes, as far as all records say it."""
+    costs = [record["points"][variant][demand]["cost"] for record in records]
+    shared = [name for name in ("params", "flops", "bytes") if all(name in cost for cost in costs)]
+    return {name: float(np.mean([cost[name] for cost in costs])) for name in shared}
 
 
 def shared_variants(records: Sequence[Row], demand: str) -> list[str]:

@@ -56,7 +56,7 @@ class Frames:
 def load(out: Path) -> Frames:
     """The tables of the run folder ``out``; StoreError when there is no run in it."""
     board = leaderboard.build(out)
-    changes, _, _ = details.of_run(out, board.budget, board.demand)
+    changes = details.of_run(out, board.budget, board.demand)["classes"]
     return Frames(
         out=out,
         budget=board.budget,

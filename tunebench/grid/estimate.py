@@ -1,7 +1,8 @@
 """What ``run --dry-run`` says: the grid, and how long it will take here.
 
-A cell that ran on this machine before takes what it took (`tunebench.grid.pace`). For any other one training step of
-its network is timed here and now, and what tuners took per trial on the published boards is read off at so many steps.
+A cell that ran on this machine before takes what it took (`tunebench.grid.pace`). For any other one a training step of
+its network is timed here and now, and what tuners took per trial on published boards is read off at so much work: that
+of an epoch for tuners that train the network, the number of samples for those that take it as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from tunebench.grid import pace
 from tunebench.grid.observer import Silent
@@ -27,17 +28,20 @@ from tunebench.grid.plan import Plan, RunOptions, make_plan, measured
 from tunebench.grid.preparation import Origin, architectures, attempted, origin_of
 from tunebench.grid.suite import Suite, seconds_of
 from tunebench.grid.targets import check_targets
+from tunebench.networks.compressed import EPOCHS, FEWEST, MOST
+from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.originals import OriginalKey
 from tunebench.networks.probe import built
 from tunebench.networks.spec import ModelSpec
+from tunebench.networks.training import sgd
 from tunebench.workers import isolation
 from tunebench.workers.engines import Engine, LocalEngine
 
 BATCH = 64
+ROUND = 4
+"""Steps that are timed together: some things are done once for all of them."""
 CONVERGED = 20_000
 """Steps until a recipe without a number of steps ends, on the boards of MNIST and Fashion-MNIST."""
-COMPRESSED = 2400
-"""Steps of the parent that a compression takes at most, but for searches."""
 START, CELL, PASSES = 4.0, 0.15, 10
 """Seconds of a run and of a cell for themselves, and steps for every batch of validation: test is scored too, for
 every budget and variant.
@@ -52,27 +56,49 @@ class Reference:
     """What tuners took on published boards, per trial, and how much work those boards are."""
 
     work: tuple[float, ...]
-    """Seconds of an epoch of the board's network, ascending."""
+    """Seconds of an epoch of the board's network, ascending: what tuners that train it depend on."""
+    samples: tuple[int, ...]
+    """Training samples of the board: what tuners depend on that take the network's hidden units as they are."""
     seconds: Mapping[str, tuple[float, ...]]
     """Of one trial, by tuner, one for each of ``work``."""
+    trains: frozenset[str]
+    """The tuners that train the network."""
+    untrainable: frozenset[str]
+    """Compressions whose networks they pass over."""
 
-    def trial(self, tuner: str, work: float) -> float:
-        """Seconds of a trial where an epoch takes ``work`` seconds: a power law through the two nearest boards.
+    def trial(self, tuner: str, work: float, samples: int) -> float:
+        """Seconds of a trial where an epoch of ``samples`` takes ``work`` seconds: a power law through two boards.
 
         A tuner that was on no board takes what half of them take.
         """
         if tuner not in self.seconds:
-            return median(self.trial(name, work) for name in self.seconds)
-        (low, high), (a, b) = self.work, self.seconds[tuner]
+            return median(self.trial(name, work, samples) for name in self.seconds)
+        here, (low, high) = (work, self.work) if tuner in self.trains else (float(samples), self.samples)
+        a, b = self.seconds[tuner]
         power = min(max(math.log(b / a) / math.log(high / low), 0.0), 1.0)
-        return float(math.exp((math.log(a) + math.log(b) - power * math.log(low * high)) / 2) * work**power)
+        return float(math.exp((math.log(a) + math.log(b) - power * math.log(low * high)) / 2) * here**power)
+
+    def passes_over(self, tuner: str, spec: ModelSpec) -> bool:
+        """Whether a tuner has nothing to train in a network."""
+        return tuner in self.trains and not self.untrainable.isdisjoint(compressions(spec))
 
 
 @cache
 def reference() -> Reference:
     """Made by ``leaderboards/paces.py``."""
     found = json.loads(resources.files("tunebench.grid").joinpath("paces.json").read_text("utf-8"))
-    return Reference(tuple(found["work"]), {name: tuple(pair) for name, pair in found["seconds"].items()})
+    return Reference(
+        tuple(found["work"]),
+        tuple(found["samples"]),
+        {name: tuple(pair) for name, pair in found["seconds"].items()},
+        frozenset(found["trains"]),
+        frozenset(found["untrainable"]),
+    )
+
+
+def compressions(spec: ModelSpec) -> list[str]:
+    """Names of the compressions that a network is made by."""
+    return [] if spec.made is None else [*compressions(spec.made.parent), spec.made.compression.name]
 
 
 def describe(suite: Suite, options: RunOptions) -> str:
@@ -99,7 +125,7 @@ def describe(suite: Suite, options: RunOptions) -> str:
             f"targets    {', '.join(suite.targets)}",
             f"tuners     {', '.join(plan.tuners)}",
             f"seeds      {suite.seeds}, trials {suite.trials}, budget {suite.budget:g}, protocol {suite.protocol}",
-            f"originals  {len(keys)}, to train: {len(missing)} ({sum(map(steps_of, missing)):,} steps)",
+            f"originals  {len(keys)}, to train: {len(missing)} ({sum(steps_of(key, plan) for key in missing):,} steps)",
             *(f"fails      {' '.join(place)}: {why}" for place, why in plan.unbuilt.items()),
             f"cells      {cells}",
             f"estimate   about {told(seconds)} with -j {options.jobs}; "
@@ -130,8 +156,10 @@ def guess(plan: Plan, place: Place, tuner: str, step: float) -> pace.Pace:
     """The pace of cells that never ran here."""
     dataset = plan.datasets[place[0]]
     valid = sum(measured(dataset, plan.suite)["validation" if plan.suite.protocol == "holdout" else "test"])
-    rest = CELL + PASSES * step * valid / BATCH
-    return pace.Pace(rest, reference().trial(tuner, step * dataset.train_size / BATCH), 1)
+    size, rest = dataset.train_size, CELL + PASSES * step * valid / BATCH
+    if reference().passes_over(tuner, plan.models[place[1]]):
+        return pace.Pace(CELL, 0.0, 1)
+    return pace.Pace(rest, reference().trial(tuner, step * size / BATCH, size), 1)
 
 
 def targets_of(plan: Plan, dataset: str) -> int:
@@ -142,12 +170,13 @@ def targets_of(plan: Plan, dataset: str) -> int:
 
 def training(key: OriginalKey, plan: Plan, steps: Mapping[Place, float]) -> float:
     """Seconds until an original is there."""
-    return steps_of(key) * steps.get((key.dataset, key.model), 0.0)
+    return steps_of(key, plan) * steps.get((key.dataset, key.model), 0.0)
 
 
-def steps_of(key: OriginalKey) -> int:
-    """Training steps of an original, and of what is compressed the compression's."""
-    return (key.recipe.steps or CONVERGED) + COMPRESSED * key.model.count("+")
+def steps_of(key: OriginalKey, plan: Plan) -> int:
+    """Training steps of an original, and those that its compressions may take, but for searches."""
+    least = max(FEWEST, min(EPOCHS * math.ceil(plan.datasets[key.dataset].train_size / BATCH), MOST))
+    return (key.recipe.steps or CONVERGED) + least * len(compressions(plan.models[key.model]))
 
 
 def steps_here(plan: Plan, engine: Engine, options: RunOptions) -> dict[Place, float]:
@@ -166,14 +195,13 @@ def step_seconds(work: tuple[Place, Origin, tuple[int, ...], int]) -> float:
     isolation.silence()
     torch.set_num_threads(1)
     _, origin, shape, classes = work
-    model = built(root(origin.spec()), shape, classes).train()
-    x, y = torch.randn(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64)
+    return step_of(built(root(origin.spec()), shape, classes), shape)
 
-    def step() -> None:
-        model.zero_grad()
-        cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
 
-    return quickest(step)
+def step_of(model: nn.Module, shape: tuple[int, ...], least: float = 0.05) -> float:
+    """Seconds of a training step as tuners take it, over ``least`` seconds of them; trains ``model``."""
+    batch = torch.randn(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64)
+    return quickest(lambda: sgd(model, [batch] * ROUND, CrossEntropy(), 1e-6), least) / ROUND
 
 
 def root(spec: ModelSpec) -> ModelSpec:
@@ -181,7 +209,7 @@ def root(spec: ModelSpec) -> ModelSpec:
     return spec if spec.made is None else root(spec.made.parent)
 
 
-def quickest(call: Callable[[], Any], least: float = 0.05) -> float:
+def quickest(call: Callable[[], Any], least: float) -> float:
     """Least seconds of ``call`` over ``least`` seconds of calls, three of them at the least."""
     call()
     found: list[float] = []
