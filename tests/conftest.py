@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,13 @@ def own_cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(root))
         patch.delenv("TUNEBENCH_DISABLED_PLUGINS", raising=False)
         yield root / "tunebench"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible():
+    """Ctrl-C reaches what tests start, also where a shell has put them into the background and ignores it for them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
