@@ -8,6 +8,7 @@ import pytest
 
 from tunebench.boards import leaderboard, page
 from tunebench.boards.comparison import Row
+from tunebench.boards.page import words
 from tunebench.glossary import column
 
 
@@ -52,6 +53,13 @@ def test_every_heading_says_what_it_means(board):
         entry = column(name)
         assert found[entry.text] == entry.heading, name
     assert f"<dt>over budget</dt><dd>{column('over_budget').text}</dd>" in html.unescape(text)
+
+
+def test_many_names_are_counted():
+    """A question of two dozen networks stays a sentence."""
+    assert words.few(["a", "b"], "networks") == "a and b"
+    assert words.few(["1"], "classes", "class ") == "class 1"
+    assert words.few([str(n) for n in range(24)], "networks", "network ") == "24 networks"
 
 
 def test_it_says_how_it_was_made(board):

@@ -10,11 +10,14 @@ from tunebench.boards.leaderboard import COLUMNS
 from tunebench.glossary import UNITS, column, entries
 
 PLACE = tuple(BLOCK)
-DECIDING = ("rank", "status", "ta", "ta_gain", "oa_gain", "over_budget", "group", "certified", "latency_ratio")
-"""Columns that are shown first, with the gains of the variant that is chosen; the rest stands behind a switch."""
+GAINS = tuple(f"{gain}_{name}" for name in entries()["variants"] for gain in ("ta_gain", "oa_gain"))
+"""Of these only the chosen variant's are shown, see page.css."""
+DECIDING = (
+    "rank", "status", "ta", "ta_gain", "oa_gain", *GAINS, "over_budget", "group", "certified", "latency_ratio",
+)  # fmt: skip
+"""Columns that are shown first; the rest stands behind a switch."""
 FOLDED = ("ta_low", "ta_high", "reason")
 """Columns that stand below another one's value, see `line`."""
-GAINS = [f"{gain}_{name}" for name in entries()["variants"] for gain in ("ta_gain", "oa_gain")]
 LOW_IS_BEST = ("rank", "worst_class", "dot_rv", "fell", "params", "flops", "bytes", "latency", "tune", "churn", "over")
 NUMBERS = [unit for unit in UNITS if unit not in ("name", "p")]
 """Units of which more is better, but for `LOW_IS_BEST`."""
@@ -29,8 +32,7 @@ def columns_of(rows: Sequence[Row]) -> tuple[list[str], set[str]]:
     constant = {name for name in (*PLACE, "status") if len({row[name] for row in rows}) < 2}
     if {row["status"] for row in rows} != {"ok"}:
         constant.discard("status")
-    gains = [name for name in used if name in GAINS]
-    first = [name for name in ("tuner", *PLACE, *DECIDING, *gains) if name in used and name not in constant]
+    first = [name for name in ("tuner", *PLACE, *DECIDING) if name in used and name not in constant]
     return first + [name for name in used if name not in first], set(first)
 
 

@@ -10,18 +10,27 @@ from tunebench.boards.contrasts import BIAS, tally
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.glossary import column
 
+MOST_NAMES = 5
+"""More names than that are only counted in a sentence."""
+
 
 def question(board: Leaderboard) -> str:
     """What the suite asked."""
-    of = {name: listed(row[name] for row in board.rows) for name in BLOCK}
-    noun = "classes" if len({row["target"] for row in board.rows}) > 1 else "class"
+    of = {name: list(dict.fromkeys(row[name] for row in board.rows)) for name in BLOCK}
+    classes, models, datasets = of["target_name"], of["model"], of["dataset"]
+    target = few(classes, "classes", "classes " if len(classes) > 1 else "class ")
     limit = f"while accuracy over all classes (OA) falls by at most {board.budget:g} points?"
     if (recall := board.lock["suite"].get("recall")) is not None:
         limit = f"to {100 * recall:g} % or more, at the least loss of accuracy over all classes (OA)?"
     return (
-        f"Which tuner raises the recall (TA) of {noun} {of['target_name']} of {of['model']} on {of['dataset']} most, "
-        f"{limit}"
+        f"Which tuner raises the recall (TA) of {target} of {few(models, 'networks')} on {few(datasets, 'data sets')} "
+        f"most, {limit}"
     )
+
+
+def few(names: Sequence[str], noun: str, before: str = "") -> str:
+    """All ``names``, or how many where they are too many to read; ``noun`` is their plural."""
+    return f"{before}{listed(names)}" if len(names) <= MOST_NAMES else f"{len(names)} {noun}"
 
 
 def best_of(advice: Sequence[Row], board: Leaderboard) -> Row | None:
