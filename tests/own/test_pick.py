@@ -3,8 +3,9 @@
 import pytest
 
 from tunebench import UsageError
-from tunebench.own.comparison import Wish
+from tunebench.own.comparison import FROZEN, TRAINING, Wish, chosen_tuners, left_out, too_large
 from tunebench.own.pick import Line, merit, pick, promised
+from tunebench.plugins import load_registry
 
 CERTIFICATE = {"confidence": 0.95, "bound": 0.0031, "samples": 4000, "lost": 10, "gained": 9, "hits": 300}
 ORIGINAL = Line("original", "ok", ta=0.80, oa=0.90)
@@ -85,3 +86,20 @@ def test_wishes_are_checked_before_anything_is_computed(wish, said):
     """In the words of what was asked for, not of what is derived from it."""
     with pytest.raises(UsageError, match=said):
         Wish(0, **wish)
+
+
+def test_the_default_tuners():
+    """Those that fit, with what is named besides; a refit that would take minutes only where it is named."""
+    registry = load_registry()
+    large = too_large(1024, 10)
+    assert list(large) == ["refit-all"]
+    assert too_large(300, 10) == {}
+    assert list(too_large(2048, 2)) == ["refit", "refit-all"]
+    frozen = sorted({"original", *FROZEN} - {"refit-all"})
+    assert chosen_tuners(registry, Wish(0), False, large) == frozen
+    assert chosen_tuners(registry, Wish(0, ("auto", "afr")), False, large) == sorted([*frozen, "afr"])
+    assert chosen_tuners(registry, Wish(0, ("refit-all",)), False, large) == ["original", "refit-all"]
+    assert {*TRAINING, *frozen} == set(chosen_tuners(registry, Wish(0), True, large))
+    assert left_out(Wish(0), frozen, large)["refit-all"]["status"] == "skipped"
+    assert left_out(Wish(0, ("auto", "refit-all")), [*frozen, "refit-all"], large) == {}
+    assert left_out(Wish(0, ("afr",)), ["afr"], large) == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,8 @@ from tunebench.grid.targets import resolve_protect
 from tunebench.grid.tasks import load_task, task_seed
 from tunebench.naming import seed_of
 from tunebench.networks.originals import ensure_original, materialise
+from tunebench.networks.probe import built
+from tunebench.networks.sites import survey
 from tunebench.own.data import OwnData
 from tunebench.own.network import OwnNetwork
 from tunebench.plugins import Registry, load_registry, one_line
@@ -39,6 +41,10 @@ FROZEN = ("logit-bias", "smvt-sj-exact", "last-layer", "logit-vector", "refit", 
 """Tuners that work on frozen activations, in the order of how much they change."""
 TRAINING = ("weighted-finetune", "dwb-loss", "retrain", "lift")
 """Tuners that train the network; used by default where there are samples that it was trained on."""
+AUTO = "auto"
+"""The tuners that fit, where names are given."""
+LARGE = 2**20
+"""Numbers in the Hessian's blocks of a convex refit, rows times units squared, from which on it takes minutes."""
 FEWEST = 5
 """Target samples to choose on without which nothing can be said."""
 
@@ -49,7 +55,7 @@ class Wish:
 
     target: int
     tuners: tuple[str, ...] = ()
-    """Names or globs; empty: those that fit."""
+    """Names or globs; ``auto``, or none at all: those that fit."""
     budget: float = 0.5
     """Percentage points of OA that may be lost."""
     recall: float | None = None
@@ -64,6 +70,11 @@ class Wish:
         object.__setattr__(self, "budget", float(self.budget))
         check_demand(self.budget, self.recall, self.confidence)
         check_limits(self.limits)
+
+    @property
+    def auto(self) -> bool:
+        """Whether the tuners that fit are wanted."""
+        return not self.tuners or AUTO in self.tuners
 
     @property
     def demand(self) -> Demand:
@@ -91,10 +102,10 @@ class Comparison:
 
 def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions, observer: Observer) -> Comparison:
     """Run every tuner on the network as cells of a grid in ``options.out``, resumable as any other."""
-    registry = load_registry(options.plugins)
-    tuners = chosen_tuners(registry, wish, data.trained_on)
+    registry, dataset, spec = load_registry(options.plugins), data.dataset, network.spec
+    large = too_large(survey(built(spec, dataset.shape, len(data.names)), dataset.shape).hidden, len(data.names))
+    tuners = chosen_tuners(registry, wish, data.trained_on, large)
     check_samples(data, wish.target)
-    dataset, spec = data.dataset, network.spec
     suite = Suite(
         name="own", datasets=(dataset.name,), models=(spec.name,), tuners=tuple(tuners),
         targets=(data.typed(wish.target),), seeds=1, trials=wish.trials, budget=wish.budget, recall=wish.recall,
@@ -114,6 +125,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     with closing(local_engine(options)) as local:
         run_plan(plan, options, observer, local, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
+    records |= left_out(wish, tuners, large)
 
     def rebuild(tuner: str, variant: Variant) -> nn.Module:
         own = replace(task, seed=task_seed(key, task.targets, tuner))
@@ -126,7 +138,8 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
 def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_on: bool) -> Comparison:
     """The same in this process, without files: for a call from Python. A tuner that fails is a line, as in a run."""
     registry = load_registry()
-    tuners = chosen_tuners(registry, wish, trained_on)
+    large = too_large(len(task.layer_of), task.classes)
+    tuners = chosen_tuners(registry, wish, trained_on, large)
     confidence = wish.confidence_each(tuners)
     limits = {**wish.limits, "protect": resolve_protect(wish.limits.get("protect", ()), names, "valid", [])}
     options = SearchOptions(wish.trials, wish.budget, protocol=OWN, confidence=confidence, recall=wish.recall, **limits)
@@ -148,6 +161,7 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_o
             continue
         seen = {"tune_seconds": found[name].tune_seconds, "history": found[name].history}
         records[name] = {"status": "ok", **seen, **scores}
+    records |= left_out(wish, tuners, large)
     return Comparison(
         wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.demand]), task
     )
@@ -164,12 +178,26 @@ def stored(
             yield tuner, record
 
 
-def chosen_tuners(registry: Registry, wish: Wish, trained_on: bool) -> list[str]:
+def chosen_tuners(registry: Registry, wish: Wish, trained_on: bool, large: Collection[str]) -> list[str]:
     """The tuners to compare, the original among them; UsageError for a name that there is not."""
-    if wish.tuners and wish.tuners != ("auto",):
-        return sorted({"original", *registry.select([name for name in wish.tuners if name != "auto"])})
-    fitting = (*FROZEN, *(TRAINING if trained_on else ()))
-    return sorted({"original", *(name for name in fitting if name in registry.tuners)})
+    fitting = set(FROZEN) | set(TRAINING if trained_on else ())
+    default = fitting & registry.tuners.keys() - set(large) if wish.auto else ()
+    return sorted({"original", *default, *registry.select([name for name in wish.tuners if name != AUTO])})
+
+
+def too_large(units: int, classes: int) -> dict[str, str]:
+    """The tuners that take minutes on a network with so many hidden units, and why."""
+    rows = {"refit": 1, "refit-all": classes}
+    return {
+        name: f"takes minutes with {units:,} units: name it to run it"
+        for name, count in rows.items()
+        if count * units**2 > LARGE
+    }
+
+
+def left_out(wish: Wish, tuners: Sequence[str], large: Mapping[str, str]) -> dict[str, Record]:
+    """What a report says of the tuners that were too large to be run without being asked for."""
+    return {name: failure("skipped", why) for name, why in large.items() if wish.auto and name not in tuners}
 
 
 def check_samples(data: OwnData, target: int) -> None:
