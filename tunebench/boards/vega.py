@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tunebench.cache import cache_root, cached_folder
+from tunebench.errors import StoreError
 
 NAME = "vega.js"
 
@@ -25,12 +26,21 @@ def make() -> None:
 
 def bundle(empty: Path) -> None:
     """Write the script into a folder that is ``empty``."""
+    (empty / NAME).write_text(bundled(), encoding="utf-8")
+
+
+def bundled() -> str:
+    """The script, made in seconds."""
     import vl_convert
 
-    (empty / NAME).write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def script() -> str:
-    """The script, to stand inside an HTML element; StoreError as `make`."""
-    make()
-    return (folder() / NAME).read_text(encoding="utf-8").replace("</script", "<\\/script")
+    """The script, to stand inside an HTML element; made anew where no cache can be: `tunebench.tune` needs none."""
+    try:
+        make()
+        text = (folder() / NAME).read_text(encoding="utf-8")
+    except StoreError:
+        text = bundled()
+    return text.replace("</script", "<\\/script")
