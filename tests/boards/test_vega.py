@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 from conftest import run_command
 
 from tunebench.boards import vega
-from tunebench.errors import StoreError
+from tunebench.errors import StoreError, UsageError
 from tunebench.grid import plan, runner
 from tunebench.grid.observer import Silent
 from tunebench.grid.suite import Suite
@@ -82,3 +85,33 @@ def test_a_cache_that_cannot_be_written_costs_seconds_only(nowhere):
     with pytest.raises(StoreError, match="cannot write the cache"):
         vega.make()
     assert "vegaEmbed" in vega.script()
+
+
+LATE = """
+import sys
+from pathlib import Path
+from tunebench.boards import leaderboard, tables
+board = leaderboard.build(Path(sys.argv[1]))
+tables.load_page()
+before = set(sys.modules)
+tables.render(board, "html")
+print({name.partition(".")[0] for name in set(sys.modules) - before} & {"pandas", "altair", "jinja2", "scipy"})
+"""
+"""What of its libraries a page still imports once they are loaded."""
+
+
+def test_a_page_that_was_loaded_before_imports_no_library(digits_run):
+    """A new run loads them while its workers start, so that writing its page waits for none."""
+    done = subprocess.run([sys.executable, "-c", LATE, digits_run], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+def test_libraries_are_loaded_once_names_are_resolved(tmp_path):
+    """A wrong name is told before."""
+    asked = []
+    with pytest.raises(UsageError, match="nonsense"):
+        runner.run(
+            replace(SUITE, tuners=("nonsense",)), plan.RunOptions(tmp_path), meanwhile=lambda: asked.append("wrong")
+        )
+    runner.run(SUITE, plan.RunOptions(tmp_path, latency=False), meanwhile=lambda: asked.append("right"))
+    assert asked == ["right"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 
 import tunebench
 from tunebench import cli
-from tunebench.console import end
+from tunebench.console import end, loading
 from tunebench.errors import Interrupted, Terminated
 from tunebench.grid.evaluation import last_lines
 from tunebench.plugins import one_line
@@ -205,3 +206,20 @@ def test_long_exceptions_keep_head_and_tail():
     assert short.startswith("ValueError: HEAD noise")
     assert short.endswith("noise TAIL")
     assert len(short) == 300
+
+
+def test_the_collector_rests_while_modules_are_loaded():
+    """It is on again afterwards, also when it fails inside, and stays off for whoever had it off."""
+    assert gc.isenabled()
+    with loading():
+        found = gc.isenabled()
+    assert not found
+    with pytest.raises(ZeroDivisionError), loading():
+        _ = 1 / 0
+    assert gc.isenabled()
+    gc.disable()
+    with loading():
+        pass
+    found = gc.isenabled()
+    gc.enable()
+    assert not found

@@ -18,6 +18,7 @@ from tunebench.boards.comparison import BLOCK, Row, title
 from tunebench.boards.formats import align, escape_latex, escape_markdown, formatted, settable
 from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.boards.overall import INTERPOLATED, opening
+from tunebench.console import loading
 from tunebench.glossary import column, legend
 from tunebench.naming import one_line
 from tunebench.results.store import write_text
@@ -59,6 +60,17 @@ def write_files(board: Leaderboard, out: Path) -> None:
     for kind, name in FILES.items():
         if not (same and kind == "html"):
             write_text(out / name, render(board, kind))
+
+
+def load_page() -> None:
+    """Import what `write_files` needs for a new page: for whoever has time now, and less of it then."""
+    with loading():
+        import altair
+        import jinja2
+
+        from tunebench.boards import page
+
+    _ = altair, jinja2, page
 
 
 def as_html(board: Leaderboard) -> str:

@@ -10,6 +10,7 @@ import click
 from tunebench.cli.bars import Bars
 from tunebench.cli.options import data_dir_option, limit_options, many, plugin_option
 from tunebench.cli.output import say
+from tunebench.console import loading
 
 
 @click.command(name="run")
@@ -91,13 +92,17 @@ def command(suite: Path | None, **flags: Any) -> int:
     from tunebench.workers.engines import LocalEngine
 
     here = flags["executor"] == "processes" and not flags["dry_run"]
-    if here and not Store(out).lock_path.exists():  # a finished run needs no workers
+    new = here and not Store(out).lock_path.exists()  # a finished run needs no workers, and its page stays
+    if new:
         LocalEngine(1).warm_up()  # their server loads torch beside us, who do so now
 
-    from tunebench.datasets import Place
-    from tunebench.grid import estimate, plan, runner, studies
-    from tunebench.plugins import PluginFile
-    from tunebench.workers.isolation import usable_cores
+    with loading():
+        from tunebench.boards import leaderboard, tables, vega
+        from tunebench.datasets import Place
+        from tunebench.grid import estimate, plan, runner, studies
+        from tunebench.plugins import PluginFile
+        from tunebench.results.cells import FAILURES, UNDONE
+        from tunebench.workers.isolation import usable_cores
 
     options = plan.RunOptions(
         out=out,
@@ -116,17 +121,13 @@ def command(suite: Path | None, **flags: Any) -> int:
     if flags["dry_run"]:
         say(estimate.describe(chosen, options))
         return 0
-    from tunebench.boards import vega
-
-    bars = Bars(flags["quiet"])
+    bars, errand = Bars(flags["quiet"]), None if vega.folder().is_dir() else vega.make
     try:
-        counts = runner.run(chosen, options, bars, None if vega.folder().is_dir() else vega.make)
+        counts = runner.run(chosen, options, bars, errand, tables.load_page if new else None)
     finally:
         bars.end()
     if storage is not None:
         studies.keep(options.out, storage, options.plugins)
-    from tunebench.boards import leaderboard, tables
-    from tunebench.results.cells import FAILURES, UNDONE
 
     board = leaderboard.build(options.out)
     tables.write_files(board, options.out)

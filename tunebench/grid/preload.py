@@ -11,18 +11,22 @@ from multiprocessing import spawn
 from types import TracebackType
 from typing import Any
 
-from tunebench import plugins
-from tunebench.grid import evaluation, latency, provenance, runner
-from tunebench.networks import originals
-from tunebench.results import cells
-from tunebench.workers import isolation
+from tunebench.console import loading
+
+with loading():
+    from tunebench import plugins
+    from tunebench.grid import evaluation, latency, provenance, runner
+    from tunebench.networks import originals
+    from tunebench.results import cells
+    from tunebench.workers import isolation
 
 LATER = ("scipy.optimize", "scipy.special", "numba", "tunebench.training")
 """What a cell would import in its middle, a quarter of a second and more: two for certificates, two for its tuner."""
 
-for name in LATER:
-    with contextlib.suppress(ImportError):
-        importlib.import_module(name)
+with loading():
+    for name in LATER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 if os.environ.get(isolation.SAFE_PATH) == isolation.OURS:
     del os.environ[isolation.SAFE_PATH]  # it was meant for this process, not for what a tuner starts

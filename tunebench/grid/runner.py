@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tunebench.cache import in_use
 from tunebench.errors import StoreError, UsageError
@@ -34,11 +34,16 @@ from tunebench.workers.errand import Errand, await_end, send
 
 
 def run(
-    suite: Suite, options: RunOptions, observer: Observer | None = None, errand: Errand | None = None
+    suite: Suite,
+    options: RunOptions,
+    observer: Observer | None = None,
+    errand: Errand | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> dict[str, int]:
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status.
 
     ``errand`` is done beside originals and cells, and has ended, well or not, before latency is measured.
+    ``meanwhile`` is called here, once every name is resolved: the server of workers still starts then.
     """
     observer = observer or Silent()
     store = Store(options.out)
@@ -47,6 +52,8 @@ def run(
     with contextlib.closing(local_engine(options)) as local:
         local.warm_up()  # before any plugin can change the environment that all cells see
         plan = make_plan(suite, options)
+        if meanwhile:
+            meanwhile()
         preparation = Preparation(ready, make_ready_elsewhere)
         with contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine:
             architectures(plan, local, observer, options)
