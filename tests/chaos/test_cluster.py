@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import certificates
 import psutil
@@ -48,12 +49,43 @@ def cluster(tmp_path, request, monkeypatch):
     address = f"{scheme}://127.0.0.1:{port}"
     workers = [dask("worker", address, "--nthreads", "1", *flags, cache=f"worker-{number}") for number in range(2)]
     yield address, workers
-    processes = [scheduler, *workers]
-    processes += [child for process in processes for child in family(process)]
+    ended([scheduler, *workers])
+
+
+def ended(processes):
+    """Kill processes and their children."""
+    processes = processes + [child for process in processes for child in family(process)]
     for process in processes:
         if process.is_running():
             process.kill()
     assert survivors(processes) == []
+
+
+def listening(process):
+    """The addresses at which a process and its children wait for others."""
+    found = [part.net_connections() for part in (process, *family(process))]
+    return {connection.laddr.ip for part in found for connection in part if connection.status == psutil.CONN_LISTEN}
+
+
+def test_the_documented_commands_listen_on_one_interface(tmp_path):
+    """Scheduler, workers, their nannies and their pages are reached through the named interface alone."""
+    text = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith(("dask scheduler", "dask worker"))]
+    assert len(lines) == 2
+    changed = {"eth1": "lo", "HOST": "127.0.0.1", "8786": str(free_port()), "8787": "0"}
+    for old, new in changed.items():
+        lines = [line.replace(old, new) for line in lines]
+    log = (tmp_path / "log").open("w")
+    processes = [
+        psutil.Popen([sys.executable, "-m", *line.split()], cwd=tmp_path, stdout=log, stderr=log) for line in lines
+    ]
+    try:
+        end = time.monotonic() + 120
+        while "Registered to" not in (tmp_path / "log").read_text() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert [listening(process) for process in processes] == [{"127.0.0.1"}] * 2, (tmp_path / "log").read_text()
+    finally:
+        ended(processes)
 
 
 def test_one_of_two_workers_is_killed(cluster, tmp_path):
