@@ -19,7 +19,16 @@ from tunebench.grid import suite
 from tunebench.own import comparison
 
 ROOT = Path(__file__).parents[2]
-HERE = ("../README.md", "index.md", "tune.md", "certificate.md", "compression.md", "scaling.md", "publishing.md")
+HERE = (
+    "../README.md",
+    "index.md",
+    "compare.md",
+    "tune.md",
+    "certificate.md",
+    "compression.md",
+    "scaling.md",
+    "publishing.md",
+)
 ELSEWHERE = ("reading.md", "your-data-and-networks.md", "plugins.md", "ci.md")
 """Pages whose commands run in test_commands.py, test_your_data_and_networks.py and tests/chaos/test_newcomer.py."""
 NEEDS = {
