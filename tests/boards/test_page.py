@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -112,6 +113,20 @@ def test_a_chart_without_a_mean_over_blocks_shows_one(browser, tmp_path):
     opened.page.locator("figure[data-chart=classes][data-drawn]").wait_for()
     assert not opened.drawn("classes").locator(".instead").is_visible()
     assert opened.page.locator("#count").inner_text() == f"{len(board.rows) // 2} of {len(board.rows)} rows"
+    assert opened.complaints == []
+    opened.context.close()
+
+
+@needs_browser
+def test_a_run_without_results_has_a_page(browser, digits_run, tmp_path):
+    """Rows without figures, no chart, no complaint: the page of a run that was interrupted at once."""
+    shutil.copytree(digits_run, tmp_path / "run", ignore=shutil.ignore_patterns("cells", "index.html"))
+    path = tmp_path / "index.html"
+    path.write_text(page.render(leaderboard.build(tmp_path / "run")), encoding="utf-8")
+    opened = Visit(browser, path)
+    opened.page.locator("#tuner").fill("smvt")
+    assert opened.page.locator("#count").inner_text() == "1 of 5 rows"
+    assert "missing" in opened.page.locator("#rows tbody tr:visible").inner_text()
     assert opened.complaints == []
     opened.context.close()
 
