@@ -33,12 +33,13 @@ NARROW = 0.01
 """Width of the interval of a ratio at which it is known well enough."""
 
 
-def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
+def time_cell(job: Job, record: Record, twin: Record | None = None, alone: bool = True) -> Record | None:
     """Tune the chosen parameters of ``record`` again, check the logits, and time the network beside its original.
 
     ``latency_us`` is the median of one forward of one sample in microseconds, ``latency_batch_us`` of a batch of 256;
     the ratios are medians over rounds of tuned / original. ``twin`` is the measurement of a network with the structure
-    of the same original (``like_original``): another such network is not timed again, but takes its figures.
+    of the same original (``like_original``): another such network is not timed again, but takes its figures. None
+    for any other where other work runs on this machine, so that it is not ``alone``.
     """
     torch.set_num_threads(1)
     with hosts_part():
@@ -53,6 +54,8 @@ def time_cell(job: Job, record: Record, twin: Record | None = None) -> Record:
     like_original = structure(model) == structure(original)
     if like_original and twin is not None:
         return {**twin, "key": job.key}
+    if not alone:
+        return None
     single, single_ratio = in_turn(model, original, task.x_valid[:1])
     batch, batch_ratio = in_turn(model, original, task.x_valid[:BATCH])
     return {

@@ -12,9 +12,8 @@ from tunebench.cache import in_use
 from tunebench.errors import StoreError, UsageError
 from tunebench.grid import suite as suites
 from tunebench.grid.evaluation import failure, record_of, run_cell
-from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Observer, Silent
-from tunebench.grid.outcomes import RETRIES, Lost, given_up, in_words, outcome, was_lost
+from tunebench.grid.outcomes import RETRIES, Lost, given_up, outcome
 from tunebench.grid.pace import paced
 from tunebench.grid.plan import Plan, RunOptions, lock, make_jobs, make_plan
 from tunebench.grid.preparation import architectures, train_originals
@@ -22,14 +21,15 @@ from tunebench.grid.provenance import provenance
 from tunebench.grid.readiness import make_ready, make_ready_elsewhere, ready
 from tunebench.grid.scoring import Record
 from tunebench.grid.suite import Suite
+from tunebench.grid.timing import time_cells
 from tunebench.naming import seed_of
-from tunebench.networks.originals import OriginalKey, data_folder
+from tunebench.networks.originals import data_folder
 from tunebench.results.cells import FAILURES, UNDONE, Cell, Job, differences
 from tunebench.results.folder import set_aside
 from tunebench.results.store import Damaged, Store
 from tunebench.workers import isolation
 from tunebench.workers.cluster import Preparation, open_engine
-from tunebench.workers.engines import Engine, LocalEngine, in_flight, result_of
+from tunebench.workers.engines import Engine, LocalEngine
 from tunebench.workers.errand import Errand, await_end, send
 
 
@@ -229,70 +229,3 @@ def done_meanwhile(job: Job, store: Store, options: RunOptions) -> str | None:
     except Damaged:
         return None
     return None if record is None or record["key"] != job.key else str(record["status"])
-
-
-def time_cells(
-    jobs: Sequence[Job], store: Store, engine: LocalEngine, observer: Observer, options: RunOptions, timeout: float
-) -> None:
-    """Measure what has no latency yet, one cell after the other on an idle machine.
-
-    Only the first seed of every row: latency belongs to the architecture, and a fine-tuned cell has to be tuned again.
-    Of all networks that are built like their original one is timed.
-    """
-    todo: deque[tuple[Job, Record]] = deque()
-    for job in jobs:
-        if job.cell.seed == 0 and not timed(store, job, options) and (record := good_record(job, store)):
-            todo.append((job, record))
-    if not todo:
-        return
-    observer.stage("latency", len(todo))
-    alone = LocalEngine(1, engine.memory)
-    twins: dict[OriginalKey, Record] = {}
-
-    def take() -> tuple[Job, Record, Record | None] | None:
-        if not todo:
-            return None
-        job, record = todo.popleft()
-        return job, record, twins.get(job.original)
-
-    try:
-        for (job, *_), future in in_flight(alone, time_job, take, timeout):
-            try:
-                content = result_of(future)
-                if content.get("like_original"):
-                    twins[job.original] = content
-            except Exception as exc:
-                if was_lost(exc):
-                    observer.warn(f"{job.cell.path.with_suffix('')} is not timed: {in_words(exc)}; run again")
-                    continue
-                content = {"key": job.key, **failure("error", in_words(exc))}
-            store.put("times", job.cell, content)
-            observer.step(str(job.cell.path.with_suffix("")))
-    finally:
-        alone.close()
-
-
-def good_record(job: Job, store: Store) -> Record | None:
-    """The ok record of this very job."""
-    try:
-        record = store.get("cells", job.cell)
-    except Damaged:  # harmed since it was written; the next run will say so
-        return None
-    return record if record is not None and record["status"] == "ok" and record["key"] == job.key else None
-
-
-def time_job(work: tuple[Job, Record, Record | None]) -> Record:
-    """Worker's side of `time_cells`."""
-    isolation.silence()
-    return time_cell(*work)
-
-
-def timed(store: Store, job: Job, options: RunOptions) -> bool:
-    """Whether OUT holds a latency measurement of this very cell."""
-    try:
-        times = store.get("times", job.cell)
-    except Damaged:
-        return False
-    if times is None or times["key"] != job.key or options.no_cache:
-        return False
-    return times["status"] == "ok" or not options.retry_failed
