@@ -200,3 +200,13 @@ def test_results_never_replace_the_weights(home, tmp_path):
     found = run_command(*arguments)
     assert found.code == 2
     assert "would replace" in found.err
+
+
+def test_an_original_that_this_machine_could_not_score_is_one_line(home, tmp_path, monkeypatch):
+    """Its server of workers was killed again and again, say: nothing is known, and the next call goes on."""
+    monkeypatch.setattr("tunebench.own.comparison.run_plan", lambda *args: {"not done": 3})
+    found = run_command(*home.arguments("-o", tmp_path / "out", *CHEAP))
+    assert found.code == 2
+    assert found.err == (
+        "tunebench: this machine could not score the original; give the same command again: what is done is kept\n"
+    )

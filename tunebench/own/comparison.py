@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tunebench.datasets import Samples
-from tunebench.errors import DataError, InvalidOutput
+from tunebench.errors import DataError, HostFault, InvalidOutput
 from tunebench.grid.evaluation import failure
 from tunebench.grid.finishing import finished, rebuilt
 from tunebench.grid.observer import Observer
@@ -125,6 +125,8 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     with closing(local_engine(options)) as local:
         run_plan(plan, options, observer, local, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
+    if "original" not in records:
+        raise HostFault("this machine could not score the original; give the same command again: what is done is kept")
     records |= left_out(wish, tuners, large)
 
     def rebuild(tuner: str, variant: Variant) -> nn.Module:
