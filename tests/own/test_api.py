@@ -85,6 +85,14 @@ def test_what_does_not_fit_is_told(home, data, change, error, said):
         tunebench.tune(**given)
 
 
+def test_logits_that_are_no_numbers(home, data):
+    """A network that gives NaN for what it was not trained on is told before a tuner runs, from Python too."""
+    model = home.module.Daylight()
+    model.load_state_dict(home.model.state_dict())
+    with pytest.raises(DataError, match="NaN or infinite logits for 449 of 449 samples to fit on"):
+        tunebench.tune(model, None, data[1], EIGHT)
+
+
 def test_logits_alone(home, data):
     """The vector raises the class within the budget, for logits and for log-probabilities alike."""
     x, y = data[1]

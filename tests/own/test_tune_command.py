@@ -151,6 +151,8 @@ def test_one_part_is_shared_and_said(home, tmp_path):
         (("--weights", "HOME/net.py"), {}, "give a state dict as .safetensors, .pt or .pth"),
         (("--weights", "HOME/other.pt"), {}, "it lacks c1.weight"),
         (("--weights", "HOME/whole.pt"), {}, "save model.state_dict(), not the model"),
+        (("--weights", "HOME/nan.pt"), {}, "gives NaN or infinite logits"),
+        (("--weights", "HOME/net.pt"), {"name": "Daylight"}, "gives NaN or infinite logits"),
         (("--data", "HOME/few"), {}, "class 'eight' has 3 samples to choose on; give at least 5"),
         (("--data", "HOME/one"), {}, "at least 2"),
         (("--data", "HOME/broken"), {}, "is no readable image"),
@@ -161,6 +163,7 @@ def test_bad_input(home, tmp_path, more, change, said):
     """One line that says what and what to do, exit code 2, and nothing is written."""
     torch.save(torch.nn.Linear(3, 2).state_dict(), home.folder / "other.pt")
     torch.save(home.model, home.folder / "whole.pt")
+    torch.save(home.model.state_dict() | {"f1.bias": torch.full((32,), torch.nan)}, home.folder / "nan.pt")
     x, y = home.held
     eight = ORDER.index("eight")
     keep = np.concatenate([np.flatnonzero(y != eight), np.flatnonzero(y == eight)[:3]])
@@ -190,6 +193,20 @@ def test_grey_images_for_a_colour_network_through_a_transform(home, tmp_path):
         right = home.model(x).argmax(1) == torch.from_numpy(home.held[1])
     assert report["original"]["oa"] == pytest.approx(float(right.double().mean()), abs=1e-12)
     assert Image.open(next((home.folder / "digits" / "val" / "two").glob("*.png"))).mode == "L"
+
+
+def test_a_network_without_bias(home, tmp_path):
+    """A bias that there is no place for comes home in a whole program; her other numbers are as they were."""
+    state = {key: value for key, value in home.model.state_dict().items() if key != "f2.bias"}
+    torch.save(state, home.folder / "no-bias.pt")
+    weights = "--weights", home.folder / "no-bias.pt"
+    found = run_command(*home.arguments(*weights, "-o", tmp_path / "out", *CHEAP[2:], name="NoBias"))
+    assert found.code == 0, found.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["tuned"]["ta"] > report["original"]["ta"]
+    program = torch.export.load(tmp_path / "out" / "tuned.pt2").module()
+    right = logits_of(home, program).argmax(1) == torch.from_numpy(home.held[1])
+    assert report["tuned"]["oa"] == pytest.approx(float(right.double().mean()), abs=1e-12)
 
 
 def test_results_never_replace_the_weights(home, tmp_path):

@@ -122,6 +122,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     ensure_original(key, spec)
     observer.step(spec.name)
     task = constrained(load_task(key, spec, (wish.target,), "original", torch.device(options.device)), search_options)
+    require_numbers(task)
     with closing(local_engine(options)) as local:
         run_plan(plan, options, observer, local, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
@@ -139,6 +140,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
 
 def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_on: bool) -> Comparison:
     """The same in this process, without files: for a call from Python. A tuner that fails is a line, as in a run."""
+    require_numbers(task)
     registry = load_registry()
     large = too_large(len(task.layer_of), task.classes)
     tuners = chosen_tuners(registry, wish, trained_on, large)
@@ -200,6 +202,17 @@ def too_large(units: int, classes: int) -> dict[str, str]:
 def left_out(wish: Wish, tuners: Sequence[str], large: Mapping[str, str]) -> dict[str, Record]:
     """What a report says of the tuners that were too large to be run without being asked for."""
     return {name: failure("skipped", why) for name, why in large.items() if wish.auto and name not in tuners}
+
+
+def require_numbers(task: TuningTask) -> None:
+    """DataError when the network gives logits for some sample that are no numbers."""
+    for part, logits in (("fit", task.logits_train), ("choose", task.logits_valid)):
+        broken = int((~logits.isfinite().all(1)).sum())
+        if broken:
+            raise DataError(
+                f"the network gives NaN or infinite logits for {broken:,} of {len(logits):,} samples to {part} on; "
+                "look at its weights, and whether inputs are scaled as in training"
+            )
 
 
 def check_samples(data: OwnData, target: int) -> None:
