@@ -158,7 +158,6 @@ def test_ctrl_c_at_any_time_is_one_line(tmp_path, command, delay):
     else:
         head = Path(tunebench.__file__)  # of which Python is not done with the first line
         ours = [line for line in err.splitlines() if f'File "{head.parent}{os.sep}' in line]
-        assert delay < 1
         assert all(str(head) in line for line in ours), err
 
 
