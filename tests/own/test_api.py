@@ -93,6 +93,15 @@ def test_logits_that_are_no_numbers(home, data):
         tunebench.tune(model, None, data[1], EIGHT)
 
 
+def test_a_class_with_a_single_sample(home, data):
+    """Samples that cannot be split by class certify nothing; the comparison goes on without."""
+    x, y = data[1]
+    keep = (y != 1) | ((y == 1).cumsum(0) * (y == 1) == 1)
+    report = tunebench.tune(home.model, data[0], (x[keep], y[keep]), EIGHT, tuners=["logit-bias"]).report
+    assert report["tuned"]["ta"] > report["original"]["ta"]
+    assert report["certificate"] is None
+
+
 def test_logits_alone(home, data):
     """The vector raises the class within the budget, for logits and for log-probabilities alike."""
     x, y = data[1]
