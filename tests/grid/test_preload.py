@@ -1,15 +1,21 @@
 """What the server of workers has loaded, so that no cell has to."""
 
+import os
+import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+import torch
 
 from tunebench.grid import plan, runner
 from tunebench.grid.evaluation import run_cell
 from tunebench.grid.latency import time_cell
 from tunebench.grid.observer import Silent
+from tunebench.grid.readiness import make_ready
 from tunebench.grid.suite import Suite
 from tunebench.workers.engines import LocalEngine
+from tunebench.workers.server import SETTINGS
 
 OWN = "tunebench_"
 """How packages of plugins begin: workers alone import them, and each only its own."""
@@ -23,13 +29,59 @@ def imported_by(job):
     return statuses, sorted(name for name in set(sys.modules) - before if not name.startswith(OWN))
 
 
-@pytest.mark.parametrize("tuner", ["logit-bias", "smvt-sj", "weighted-finetune"])
-def test_a_cell_imports_only_its_plugin(own_cache, tmp_path, tuner):
-    """The server has imported whatever a cell needs: there it costs once what it would cost every cell."""
+def asked_of_a_worker(question, tuner, folder):
+    """What ``question`` answers of a cell of ``tuner``, in a worker."""
     suite = Suite(models=("mlp:8",), tuners=(tuner,), targets=("8",), seeds=1, trials=2, recipe="quick")
-    options = plan.RunOptions(tmp_path)
+    options = plan.RunOptions(folder)
     made, engine = plan.make_plan(suite, options), LocalEngine(1)
     records = runner.train_originals(made, engine, Silent(), options)
     (job,) = plan.make_jobs(made, records, options)
-    assert engine.submit(imported_by, job, 60).result() == (["ok", "ok"], [])
-    engine.close()
+    with closing(engine):
+        return engine.submit(question, job, 60).result()
+
+
+@pytest.mark.parametrize("tuner", ["logit-bias", "smvt-sj", "weighted-finetune"])
+def test_a_cell_imports_only_its_plugin(own_cache, tmp_path, tuner):
+    """The server has imported whatever a cell needs: there it costs once what it would cost every cell."""
+    assert asked_of_a_worker(imported_by, tuner, tmp_path) == (["ok", "ok"], [])
+
+
+def arithmetic(job):
+    """Threads, and whether cuDNN may use TF32 and must be deterministic, after each kind of work."""
+    found = []
+    for work in (run_cell, lambda job: time_cell(job, run_cell(job)), make_ready):
+        torch.set_num_threads(2)
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = True, False
+        work(job)
+        found.append((torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic))
+    return found
+
+
+def test_workers_take_no_shortcuts(own_cache, tmp_path):
+    """Whatever a worker does it does on one thread, in full float32, and the same every time."""
+    assert asked_of_a_worker(arithmetic, "logit-bias", tmp_path) == [(1, False, True)] * 3
+
+
+AS_ON_A_GPU = """
+import torch
+asked = []
+torch.version.cuda = "13.0"
+torch._C._cuda_getDeviceCount = lambda: asked.append("CUDA") or 1
+torch.cuda.device_count = lambda: 1
+import tunebench.grid.preload
+print("torch.utils.cpp_extension" in __import__("sys").modules, asked)
+"""
+"""A torch that is built for GPUs, of which there is one; prints whether a module that looks for one was imported."""
+
+
+@pytest.mark.parametrize(("settings", "asked"), [(SETTINGS, []), ({}, ["CUDA"])])
+def test_workers_can_use_a_gpu(settings, asked):
+    """The server asks nothing of CUDA itself, or no worker forked from it could; without our settings it would."""
+    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ON_A_GPU],
+        env=known | {"CUDA_HOME": "/nowhere"} | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1:] == [f"True {asked}"], done.stderr

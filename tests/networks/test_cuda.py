@@ -10,8 +10,10 @@ import torch
 from tunebench_synapse import StreamingEvaluator
 
 from tunebench.datasets import Place, open_dataset
+from tunebench.grid.provenance import settle
 from tunebench.networks.models import find_model
 from tunebench.networks.originals import ensure_original, load_original, materialise, original_key
+from tunebench.networks.probe import built
 from tunebench.networks.recipes import find_recipe
 from tunebench.plugins import load_registry
 from tunebench.selection.search import search
@@ -47,6 +49,17 @@ def test_a_search_agrees(name):
         assert chosen.score.lost - chosen.score.gained <= len(task.y_valid) // 100
         found.append(chosen.score.hits)
     assert abs(found[0] - found[1]) <= 1
+
+
+@pytest.mark.parametrize("name", ["lenet", "mobilenet_v2"])
+def test_logits_do_not_hang_on_the_batch(name):
+    """A sample alone has the logits that it has among others: what was scored is what comes home."""
+    settle()
+    torch.manual_seed(0)
+    model, x = built(find_model(name), (3, 32, 32), 10).cuda().eval(), torch.randn(256, 3, 32, 32, device="cuda")
+    with torch.no_grad():
+        together, alone = model(x), torch.cat([model(x[i : i + 1]) for i in range(16)])
+    assert torch.allclose(together[:16], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_run(tunebench, tmp_path):

@@ -26,6 +26,7 @@ from tunebench.grid import pace
 from tunebench.grid.observer import Silent
 from tunebench.grid.plan import Plan, RunOptions, make_plan, measured
 from tunebench.grid.preparation import Origin, architectures, attempted, origin_of
+from tunebench.grid.provenance import settle
 from tunebench.grid.suite import Suite, seconds_of
 from tunebench.grid.targets import check_targets
 from tunebench.networks.compressed import EPOCHS, FEWEST, MOST
@@ -193,7 +194,7 @@ def steps_here(plan: Plan, engine: Engine, options: RunOptions) -> dict[Place, f
 def step_seconds(work: tuple[Place, Origin, tuple[int, ...], int]) -> float:
     """Worker's side of `steps_here`; of what is compressed the network before."""
     isolation.silence()
-    torch.set_num_threads(1)
+    settle()
     _, origin, shape, classes = work
     return step_of(built(root(origin.spec()), shape, classes), shape)
 

@@ -12,7 +12,7 @@ import torch
 
 from tunebench.datasets import Samples
 from tunebench.errors import HostFault, Inapplicable, InvalidOutput, TunebenchError, UsageError
-from tunebench.grid.provenance import THREADS, provenance
+from tunebench.grid.provenance import provenance, settle
 from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.naming import cut, printable
@@ -34,7 +34,7 @@ def run_cell(job: Job) -> Record:
 
     HostFault for what this machine lacks: that is no result of the tuner's.
     """
-    torch.set_num_threads(THREADS)
+    settle()
     origin = provenance(job)
     try:
         with hosts_part():

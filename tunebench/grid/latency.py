@@ -14,6 +14,7 @@ from torch.utils.benchmark.utils.timer import timer
 
 from tunebench.grid.evaluation import hosts_part, model_of
 from tunebench.grid.finishing import rebuilt
+from tunebench.grid.provenance import settle
 from tunebench.grid.scoring import PROBE_ROWS, Record
 from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
@@ -41,7 +42,7 @@ def time_cell(job: Job, record: Record, twin: Record | None = None, alone: bool 
     of the same original (``like_original``): another such network is not timed again, but takes its figures. None
     for any other where other work runs on this machine, so that it is not ``alone``.
     """
-    torch.set_num_threads(1)
+    settle()
     with hosts_part():
         registry = load_registry(job.plugins, only=job.owners)
         spec, device = model_of(registry, job), torch.device(job.device)

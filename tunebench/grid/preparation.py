@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from pebble import ProcessExpired
 
 from tunebench.errors import Inapplicable, StoreError, TunebenchError
 from tunebench.grid.observer import Observer
 from tunebench.grid.outcomes import RETRIES, was_lost
+from tunebench.grid.provenance import settle
 from tunebench.grid.suite import seconds_of
 from tunebench.networks import originals
 from tunebench.networks.architecture import architecture_of
@@ -64,7 +64,7 @@ class Seen(NamedTuple):
 def look_at(work: tuple[tuple[str, str], Origin, tuple[int, ...], int]) -> Seen:
     """Worker's side of `architectures`; UsageError for a network that is no classifier of such inputs."""
     isolation.silence()
-    torch.set_num_threads(1)
+    settle()
     _, origin, shape, classes = work
     try:
         spec = origin.spec()
@@ -129,7 +129,7 @@ def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> Absent | Non
     Returns why the original cannot be trained, or None.
     """
     key, origin, line, device = work
-    torch.set_num_threads(1)
+    settle()
     if line is None:
         isolation.silence()
     try:

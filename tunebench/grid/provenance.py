@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from tunebench.grid.tasks import task_seed
@@ -20,6 +21,16 @@ from tunebench.results.cells import Job
 THREADS = 1
 """Of every cell's numerics, whatever the machine: figures must not depend on it."""
 PACKAGES = ("tunebench", "torch", "torchvision", "numpy", "optuna", "pluggy", "numba")
+
+
+def settle() -> None:
+    """Keep out of this process's numerics what figures must not depend on; the first thing that every worker does.
+
+    That is the number of threads, and on a GPU shortcuts: cuDNN's convolutions in TF32 change a logit by 1e-3 with the
+    size of the batch, so that a folded network is not what was scored, and its fastest gradients differ between runs.
+    """
+    torch.set_num_threads(THREADS)
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
 
 
 def provenance(job: Job) -> dict[str, Any]:

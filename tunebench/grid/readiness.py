@@ -7,12 +7,10 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from tunebench.datasets import Place, open_dataset
 from tunebench.errors import DataError
 from tunebench.grid.evaluation import hosts_part, model_of
-from tunebench.grid.provenance import THREADS
+from tunebench.grid.provenance import settle
 from tunebench.networks.integrity import data_fault
 from tunebench.networks.originals import data_folder, ensure_original, fault_of, materialise
 from tunebench.plugins import load_registry
@@ -30,7 +28,7 @@ def make_ready(job: Job) -> None:
 
     HostFault when that cannot be done.
     """
-    torch.set_num_threads(THREADS)
+    settle()
     isolation.silence()
     key = job.original
     with hosts_part():

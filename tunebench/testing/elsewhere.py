@@ -14,6 +14,7 @@ import torch
 from tunebench.datasets import Place, open_dataset
 from tunebench.errors import PluginError
 from tunebench.grid.preparation import attempted
+from tunebench.grid.provenance import settle
 from tunebench.networks.models import find_model, offered_models
 from tunebench.plugins import load_registry
 from tunebench.source import PluginFile
@@ -86,7 +87,7 @@ def reports(engine: LocalEngine, function: Callable[[Any], Report], work: Sequen
 
 def tuner_report(work: TunerWork) -> Report:
     """Worker's side of `check_tuners`."""
-    torch.set_num_threads(1)
+    settle()
     subject, start = Subject(tuners_of(work.what, work.file)[work.place]), time.perf_counter()
     results = list(run_checks(subject))
     if not subject.seconds:
@@ -98,7 +99,7 @@ def tuner_report(work: TunerWork) -> Report:
 
 def network_report(work: NetworkWork) -> Report:
     """Worker's side of `check_networks`."""
-    torch.set_num_threads(1)
+    settle()
     registry = load_registry(work.plugins)
     spec = find_model(work.name, offered_models(registry).values())
     data = open_dataset(work.dataset, work.place, registry.named("tunebench_datasets")).train()

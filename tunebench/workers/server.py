@@ -11,6 +11,11 @@ from multiprocessing.process import BaseProcess
 from tunebench.workers import isolation
 
 PRELOAD = ["tunebench.grid.preload"]
+SETTINGS = {isolation.SAFE_PATH: isolation.OURS, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Environment of the server where the user has set nothing else.
+
+The second asks the driver whether there is a GPU: a process that asks CUDA itself leaves it to none forked from it.
+"""
 
 
 class Handle(popen_forkserver.Popen):
@@ -44,13 +49,13 @@ def ensure_running() -> None:
     It begins as ``python -c``, which would look there first, also for modules of the standard library.
     """
     isolation.shorten_temporary_folder()
-    before = os.environ.get(isolation.SAFE_PATH)
-    os.environ.setdefault(isolation.SAFE_PATH, isolation.OURS)
+    added = SETTINGS.keys() - os.environ.keys()
+    os.environ.update({name: SETTINGS[name] for name in added})
     try:
         forkserver.set_forkserver_preload(PRELOAD)
         resource_tracker.ensure_running()  # the server would start it, and so let Ctrl-C through
         with isolation.interrupts_later():
             forkserver.ensure_running()
     finally:
-        if before is None:
-            del os.environ[isolation.SAFE_PATH]
+        for name in added:
+            del os.environ[name]
