@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 import venv
 from pathlib import Path
 
 import pytest
+import torch
 from pages import steps
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def fresh_environment(folder: Path, wheels: list[Path]) -> dict[str, str]:
     subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "setuptools"], check=True, env=env)
     site = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
     # A plain path: nothing in it is processed, so the editable tunebench of the parent environment stays invisible.
-    Path(site.strip(), "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    Path(site.strip(), "parent.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
     script = folder / "bin" / "pytest"
     script.write_text(f"#!{python}\nimport pytest\n\nraise SystemExit(pytest.console_main())\n")
     script.chmod(0o755)
