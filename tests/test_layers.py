@@ -117,6 +117,12 @@ def test_every_wing_is_on_the_map():
 SOURCES = [path for folder in ("tunebench", "plugins") for path in (ROOT / folder).rglob("*.py")]
 
 
+def test_test_files_have_names_of_their_own():
+    """pytest imports a file by its name alone where its folder is no package: two of one name cannot both be run."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert sorted(set(names)) == names
+
+
 def test_files_are_short():
     """At most 300 lines in the product, its templates included, 350 in a test."""
     templates = [path for kind in ("html", "css", "js", "template") for path in PACKAGE.rglob(f"*.{kind}")]
