@@ -50,7 +50,7 @@ def test_two_workers(benchmark, tmp_path):
         models=("model1", "model2"),
         tuners=("*-finetune", "dwb-loss", "logit-*", "*sj*"),
         seeds=4,
-        trials=30,
+        trials=90,
         recipe="quick",
     )
     seconds = {}
