@@ -1,6 +1,7 @@
 """``tunebench`` and ``python -m tunebench``, which are to find the same modules."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` loads others first; this one Python has loaded itself
+import gc
 import os
 import sys
 
@@ -37,7 +38,10 @@ def main() -> None:
     open_streams()
     from tunebench.cli import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        gc.freeze()  # else Python looks for cycles once more among all that torch and pandas have made, half a second
 
 
 if __name__ == "__main__":
