@@ -1,7 +1,6 @@
 """``tunebench`` and ``python -m tunebench``, which are to find the same modules."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` loads others first; this one Python has loaded itself
-import gc
 import os
 import sys
 
@@ -33,6 +32,8 @@ leave_working_directory_out()
 
 def main() -> None:
     """Run the command line in a process of its own."""
+    import gc
+
     from tunebench.console import open_streams
 
     open_streams()
