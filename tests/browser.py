@@ -58,3 +58,23 @@ class Visit:
     def tuners(self) -> list[str]:
         """Names of the rows that are shown, in order."""
         return self.page.locator("#rows tbody tr:visible th").all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(browser, path):
+    """The fixture ``path`` of a module, opened on a desk.
+
+    Afterwards nothing was complained about, and nothing but the file was asked for.
+    """
+    opened = Visit(browser, path)
+    yield opened
+    opened.context.close()
+    assert opened.complaints == []
+    assert opened.requests == [path.as_uri()]

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from browser import browser as browser
+from browser import visit as visit
 from user import home as home
 
 from tunebench.cli import main

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from browser import Visit, chromium, needs_browser
+from browser import Visit, needs_browser
 
 from tunebench.boards.page import own
 
@@ -101,23 +101,6 @@ def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "index.html"
     path.write_text(own.render(REPORT), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for all."""
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser, path):
-    """The page, opened on a desk; afterwards nothing was complained about, and nothing but the file was asked for."""
-    opened = Visit(browser, path)
-    yield opened
-    opened.context.close()
-    assert opened.complaints == []
-    assert opened.requests == [path.as_uri()]
 
 
 @needs_browser

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from browser import Visit, chromium, needs_browser
+from browser import Visit, needs_browser
 
 from tunebench.boards import chart_data, leaderboard, page
 from tunebench.boards.advice import advise
@@ -21,23 +21,6 @@ BOARDS = Path(__file__).parents[2] / "leaderboards"
 def path(digits_run):
     """The page of the real run."""
     return digits_run / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for all."""
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser, path):
-    """The page, opened on a desk; afterwards nothing was complained about, and nothing but the file was asked for."""
-    opened = Visit(browser, path)
-    yield opened
-    opened.context.close()
-    assert opened.complaints == []
-    assert opened.requests == [path.as_uri()]
 
 
 @pytest.fixture(scope="module")

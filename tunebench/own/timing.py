@@ -11,7 +11,7 @@ from tunebench.grid.latency import in_turn, structure
 from tunebench.own.comparison import Comparison
 from tunebench.own.pick import Line
 
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds that making candidates again may take in all; the quickest come first."""
 
 
