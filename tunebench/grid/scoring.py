@@ -13,7 +13,7 @@ from tunebench.errors import InvalidOutput
 from tunebench.grid.finishing import finished, shifted_edit
 from tunebench.networks.activations import Activations, activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
-from tunebench.networks.edits import agree, anatomy_of, edited_logits
+from tunebench.networks.edits import agree, anatomy_of, edited_logits, terms_of
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.selection.budgets import Demand
@@ -91,9 +91,10 @@ def logits_on(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor,
     """
     network = finished(task, candidate)
     if isinstance(candidate.output, LogitEdit):
-        out = edited_logits(shifted_edit(candidate.output, task, candidate.shift), hidden, logits)
-        folded = forward(network, x[:CHECKED])
-        if not agree(folded, out[:CHECKED], task.model):
+        edit = shifted_edit(candidate.output, task, candidate.shift)
+        out = edited_logits(edit, hidden, logits)
+        folded, terms = forward(network, x[:CHECKED]), terms_of(edit, hidden[:CHECKED], logits[:CHECKED])
+        if not agree(folded, out[:CHECKED], task.model, terms):
             worst = float((folded - out[:CHECKED]).abs().max())
             raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
     else:

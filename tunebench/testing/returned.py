@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
 from tunebench.networks.activations import forward
-from tunebench.networks.edits import agree, anatomy_of, check_edit, edited_logits, fold
+from tunebench.networks.edits import agree, anatomy_of, check_edit, edited_logits, fold, terms_of
 from tunebench.plugins import one_line
 from tunebench.testing.observe import tensors_of
 from tunebench.testing.subject import Blocked, CheckFailed, Subject, Trial, stray_device
@@ -119,8 +119,8 @@ def check_folded(subject: Subject) -> None:
     if isinstance(edit, LogitEdit):
         if type(edit) is not LogitEdit:
             raise CheckFailed(f"the host knows no {type(edit).__name__}; return a plain LogitEdit")
-        expected = edited_logits(edit, task.hidden_valid, task.logits_valid)
-        if not agree(forward(fold(task.model, edit, anatomy_of(task)), task.x_valid), expected, task.model):
+        expected, terms = (of(edit, task.hidden_valid, task.logits_valid) for of in (edited_logits, terms_of))
+        if not agree(forward(fold(task.model, edit, anatomy_of(task)), task.x_valid), expected, task.model, terms):
             raise CheckFailed("folded, the LogitEdit gives other logits than by definition; use smaller weights")
 
 
