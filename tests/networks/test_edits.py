@@ -6,7 +6,7 @@ from torch import nn
 
 from tunebench import InvalidOutput, LogitEdit
 from tunebench.networks.activations import activations, forward
-from tunebench.networks.edits import EditedModel, ShiftedModel, check_edit, edited_logits, fold
+from tunebench.networks.edits import EditedModel, ShiftedModel, agree, check_edit, edited_logits, fold, terms_of
 from tunebench.networks.models import mlp
 from tunebench.networks.sites import survey
 from tunebench.networks.stacks import linear_stack
@@ -143,3 +143,45 @@ def test_an_edit_that_cannot_be_scored_says_why(weight, bias, fault):
     """Shapes, types and values are checked, each fault in its own words."""
     with pytest.raises(InvalidOutput, match=fault):
         check_edit(LogitEdit(weight, bias), 6, 11)
+
+
+@pytest.fixture
+def cancelling():
+    """A network and an edit whose terms of 1e5 cancel to logits of 1, and so leave float32 no third decimal."""
+    model, edit = network((8, 6)), random_edit(14, 1.0)
+    with torch.no_grad():  # the units of the last layer stand far from zero and hardly vary
+        model[-3].bias += 1000
+    edit.weight[2, 8:] = torch.tensor([100.0, -100, 70, -70, 30, -30])
+    return model, edit
+
+
+def test_a_difference_that_is_rounding_is_none(cancelling):
+    """Where large terms cancel, the folded network may differ by as much as they are rounded."""
+    model, edit = cancelling
+    seen, anatomy = activations(model, X), survey(model, (3, 4))
+    logits, terms = (of(edit, seen.hidden, seen.logits) for of in (edited_logits, terms_of))
+    folded = forward(fold(model, edit, anatomy), X)
+    exact = seen.logits.double() + seen.hidden.double() @ edit.weight.double().T + edit.bias.double()
+    assert float(terms.max()) > 1e5
+    assert float((folded - exact).abs().max()) > 1e-3
+    assert agree(folded, logits, model, terms)
+    assert agree(folded, exact.float(), model, terms)
+
+
+def test_a_difference_that_is_a_fault_is_one(cancelling):
+    """Large terms hide no weight that is off by a thousandth, and no bias of the other rows."""
+    model, edit = cancelling
+    seen, anatomy = activations(model, X), survey(model, (3, 4))
+    logits, terms = (of(edit, seen.hidden, seen.logits) for of in (edited_logits, terms_of))
+    wrong = LogitEdit(edit.weight.clone(), edit.bias)
+    wrong.weight[2, 8] *= 1.001
+    assert not agree(forward(fold(model, wrong, anatomy), X), logits, model, terms)
+    shifted = LogitEdit(edit.weight, edit.bias + 1)
+    assert not agree(forward(fold(model, shifted, anatomy), X), logits, model, terms)
+
+
+def test_terms_are_what_is_added_up():
+    """Magnitudes of the logit, of every product and of the bias."""
+    edit = LogitEdit(torch.tensor([[2.0, -3.0], [0.0, 0.0]]), torch.tensor([-1.0, 0.0]))
+    found = terms_of(edit, torch.tensor([[5.0, -7.0]]), torch.tensor([[-4.0, 9.0]]))
+    assert torch.equal(found, torch.tensor([[4.0 + 10 + 21 + 1, 9.0]]))

@@ -16,7 +16,6 @@ from tunebench.networks.sites import Anatomy, Reader, Site, Watch, first_float, 
 from tunebench.networks.stacks import linear_stack
 from tunebench.tuner import LogitEdit, TuningTask
 
-
 ROUNDINGS = 64
 """Roundings of the largest of its terms by which a sum may differ: a forward and its hidden units have many."""
 
