@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from tunebench import Compression, CompressionTask, Inapplicable
 from tunebench.compression import share
+from tunebench.training import Loss
 from tunebench_compression.training import accuracy, lessons, taught
 
 PROPOSALS, TRAINED, SAMPLES = 200, 16, 2000
 """Architectures looked at, those of them that are trained for a while, and training samples that judge them."""
 WHILE = 1 / 12
 """Share of the task's steps for each."""
+FINALISTS, LONGER = 4, 1 / 3
+"""Those of the trained that are trained anew, for longer, because what learns fast is not what learns most."""
 STAGES, SMALLEST = 3, 4
 """Stages that halve an image, and its side below which none does."""
 KINDS = ("none", "pooled", "strided", "separable")
@@ -44,20 +47,19 @@ class Nas(Compression):
         for _ in range(PROPOSALS):
             trial = study.ask(space(task))
             genes = genes_of(trial.params)
-            model = assembled(genes, task)
-            flops = task.flops(model)
+            flops = task.flops(assembled(genes, task))
             if flops > limit:  # the reward is sharply lower, so that nothing is lost by not training it
                 study.tell(trial, limit / flops - 1)
                 continue
             if genes not in scores:
-                taught(model, task, loss, WHILE)
-                scores[genes] = accuracy(model, task.x[:SAMPLES], task.y[:SAMPLES])
+                scores[genes] = promise(genes, task, loss, WHILE)
             study.tell(trial, scores[genes])
             if len(scores) == TRAINED:
                 break
         if not scores:
             raise Inapplicable(f"no network of the search space has as little as {value:g} of the FLOPs")
-        best = max(scores, key=lambda genes: scores[genes])
+        finalists = sorted(scores, key=lambda genes: scores[genes], reverse=True)[:FINALISTS]
+        best = max(finalists, key=lambda genes: promise(genes, task, loss, LONGER))
         return taught(assembled(best, task), task, loss, 2.0)
 
     def rebuild(self, task: CompressionTask, value: float, state: Mapping[str, Tensor]) -> nn.Module:
@@ -65,6 +67,11 @@ class Nas(Compression):
         parts = dict.fromkeys(name.partition(".")[0] for name in state)
         written = [part.split("-")[1:] for part in parts if "-" in part]
         return assembled([(kind, int(kernel), int(width)) for kind, kernel, width in written], task)
+
+
+def promise(genes: Sequence[Gene], task: CompressionTask, loss: Loss, shares: float) -> float:
+    """Accuracy of the network of ``genes`` on training samples, after so many times the task's steps."""
+    return accuracy(taught(assembled(genes, task), task, loss, shares), task.x[:SAMPLES], task.y[:SAMPLES])
 
 
 def space(task: CompressionTask) -> dict[str, optuna.distributions.BaseDistribution]:
