@@ -244,7 +244,7 @@ def contained() -> Iterator[None]:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         multiprocessing.set_start_method(None, force=True)  # else it could not be set inside
         if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(0)
+            sys.modules["torch"].default_generator.manual_seed(0)
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ import torch
 
 from tunebench.datasets import Samples
 from tunebench.errors import HostFault, Inapplicable, InvalidOutput, TunebenchError, UsageError
-from tunebench.grid.provenance import provenance, settle
+from tunebench.grid.provenance import provenance, seed_all, settle
 from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.tasks import fingerprint, load_task, load_test
 from tunebench.naming import cut, printable
@@ -107,7 +107,7 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
 
 def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Callable[[], Samples]) -> Record:
     """What a search on ``task`` gives, scored once on the split that ``test`` loads."""
-    torch.manual_seed(task.seed)
+    seed_all(task.seed, task.device)
     before = fingerprint(task)
     reason = misfit(task, options) or tuner.skip(constrained(task, options))
     if reason is not None:

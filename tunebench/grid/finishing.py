@@ -9,17 +9,21 @@ from torch import nn
 
 from tunebench.networks.between import between
 from tunebench.networks.edits import anatomy_of, fold
-from tunebench.networks.sites import survey
+from tunebench.networks.sites import Anatomy, survey
 from tunebench.selection.search import checked
 from tunebench.selection.selector import Candidate
 from tunebench.selection.tradeoff import Score
 from tunebench.tuner import LogitEdit, Tuner, TuningTask
 
 
-def finished(task: TuningTask, candidate: Candidate) -> nn.Module:
-    """The network that a candidate stands for: edits folded in, the shift in the output bias."""
+def finished(task: TuningTask, candidate: Candidate, known: Anatomy | None = None) -> nn.Module:
+    """The network that a candidate stands for: edits folded in, the shift in the output bias.
+
+    ``known`` is `anatomy_of` the task, for whoever has it.
+    """
     if isinstance(candidate.output, LogitEdit):
-        return fold(task.model, shifted_edit(candidate.output, task, candidate.shift), anatomy_of(task)).to(task.device)
+        edit = shifted_edit(candidate.output, task, candidate.shift)
+        return fold(task.model, edit, known or anatomy_of(task)).to(task.device)
     if candidate.shift == 0.0:
         return candidate.output.eval()
     anatomy = survey(candidate.output, task.x_valid.shape[1:], task.max_hidden)

@@ -14,7 +14,7 @@ from torch.utils.benchmark.utils.timer import timer
 
 from tunebench.grid.evaluation import hosts_part, model_of
 from tunebench.grid.finishing import rebuilt
-from tunebench.grid.provenance import settle
+from tunebench.grid.provenance import seed_all, settle
 from tunebench.grid.scoring import PROBE_ROWS, Record
 from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
@@ -72,7 +72,7 @@ def time_cell(job: Job, record: Record, twin: Record | None = None, alone: bool 
 
 def tuned_again(task: TuningTask, tuner: Tuner, record: Record, demand: Demand) -> nn.Module | None:
     """The network of the chosen parameters of ``record``; None where it gives other logits than it gave then."""
-    torch.manual_seed(task.seed)
+    seed_all(task.seed, task.device)
     model = rebuilt(task, tuner, record["points"]["plain"][str(demand)])
     probe = torch.tensor(record["probe"], dtype=torch.float64)
     seen = forward(model, task.x_valid[:PROBE_ROWS]).double().cpu()

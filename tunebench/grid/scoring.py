@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunebench.datasets import Samples
 from tunebench.errors import InvalidOutput
@@ -14,6 +14,7 @@ from tunebench.grid.finishing import finished, shifted_edit
 from tunebench.networks.activations import Activations, activations, forward
 from tunebench.networks.cost import cost_of_edit, cost_of_module
 from tunebench.networks.edits import agree, anatomy_of, edited_logits, terms_of
+from tunebench.networks.sites import Anatomy
 from tunebench.results.metrics import operating_point
 from tunebench.results.predictions import pack
 from tunebench.selection.budgets import Demand
@@ -35,24 +36,26 @@ def final_scores(task: TuningTask, selection: Selection, test: Samples, demand: 
         seen = activations(task.model, test.x, max_hidden=task.max_hidden)
     labels = test.y.cpu().numpy()
     original = seen.logits.argmax(1).cpu().numpy()
+    anatomy = anatomy_of(task)
     points: dict[str, dict[str, Record]] = {}
     scored: dict[int, Record] = {}
     for variant, by_budget in selection.chosen.items():
         points[variant] = {}
         for limit, candidate in by_budget.items():
             if id(candidate) not in scored:
-                logits = logits_on(task, candidate, test.x, seen.hidden, seen.logits)
+                network = finished(task, candidate, anatomy)
+                logits = logits_on(task, candidate, network, test.x, seen)
                 predictions = logits.argmax(1).cpu().numpy()
                 scored[id(candidate)] = {
                     **describe(candidate),
                     "test": operating_point(labels, predictions, original, task.targets, task.classes),
-                    "cost": cost_of(task, candidate)._asdict(),
+                    "cost": cost_of(task, candidate, network, anatomy)._asdict(),
                     "predictions": pack(predictions, original),
                 }
             points[variant][str(limit)] = scored[id(candidate)]
     for limit, verdict in selection.verdicts.items():
         points["certified"][str(limit)] = points["certified"][str(limit)] | verdict.as_dict()
-    probe = forward(finished(task, selection.chosen["plain"][demand]), task.x_valid[:PROBE_ROWS])
+    probe = forward(finished(task, selection.chosen["plain"][demand], anatomy), task.x_valid[:PROBE_ROWS])
     return {
         "original": operating_point(labels, original, original, task.targets, task.classes)
         | {"valid": list(task_score(task))},
@@ -84,16 +87,15 @@ def describe(candidate: Candidate) -> Record:
     }
 
 
-def logits_on(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor, logits: Tensor) -> Tensor:
-    """Logits (N, C) by a forward of the finished network; of an edit, from the activations of the original.
+def logits_on(task: TuningTask, candidate: Candidate, network: nn.Module, x: Tensor, seen: Activations) -> Tensor:
+    """Logits (N, C) by a forward of the finished ``network``; of an edit, from what is ``seen`` in the original.
 
     A real forward of the folded network on the first `CHECKED` samples has to agree with these.
     """
-    network = finished(task, candidate)
     if isinstance(candidate.output, LogitEdit):
         edit = shifted_edit(candidate.output, task, candidate.shift)
-        out = edited_logits(edit, hidden, logits)
-        folded, terms = forward(network, x[:CHECKED]), terms_of(edit, hidden[:CHECKED], logits[:CHECKED])
+        out = edited_logits(edit, seen.hidden, seen.logits)
+        folded, terms = forward(network, x[:CHECKED]), terms_of(edit, seen.hidden[:CHECKED], seen.logits[:CHECKED])
         if not agree(folded, out[:CHECKED], task.model, terms):
             worst = float((folded - out[:CHECKED]).abs().max())
             raise InvalidOutput(f"the folded network and the LogitEdit differ by up to {worst:.3g} in a logit")
@@ -104,10 +106,10 @@ def logits_on(task: TuningTask, candidate: Candidate, x: Tensor, hidden: Tensor,
     return out
 
 
-def cost_of(task: TuningTask, candidate: Candidate) -> Any:
-    """The `Cost` of a candidate's network."""
+def cost_of(task: TuningTask, candidate: Candidate, network: nn.Module, anatomy: Anatomy) -> Any:
+    """The `Cost` of a candidate's finished ``network``."""
     x = task.x_valid[:1]
     if isinstance(candidate.output, LogitEdit):
         edit = shifted_edit(candidate.output, task, candidate.shift)
-        return cost_of_edit(task.model, edit, finished(task, candidate), x, anatomy_of(task))
-    return cost_of_module(finished(task, candidate), x)
+        return cost_of_edit(task.model, edit, network, x, anatomy)
+    return cost_of_module(network, x)
