@@ -106,7 +106,7 @@ def test_a_compression_takes_as_many_steps_as_it_may(tunebench, fresh):
     asked = ("run", "-d", "digits", "-t", "original", "--target", "8", "--seeds", "1", "-j", "1", "--dry-run")
     steps = [
         int(re.search(r"\(([\d,]+) steps\)", tunebench(*asked, "-m", name).out).group(1).replace(",", ""))
-        for name in ("mlp:23", "mlp:23+int8", "mlp:23+prune+int8")  # no other test trains that one
+        for name in ("mlp:29", "mlp:29+int8", "mlp:29+prune+int8")  # no other test trains that one
     ]
     assert (steps[1] - steps[0], steps[2] - steps[1]) == (300, 300)
 
