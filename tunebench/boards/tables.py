@@ -63,14 +63,15 @@ def write_files(board: Leaderboard, out: Path) -> None:
 
 
 def load_page() -> None:
-    """Import what `write_files` needs for a new page: for whoever has time now, and less of it then."""
+    """Import what a new board and its page need: for whoever has time now, and less of it then."""
     with loading():
         import altair
         import jinja2
+        import scipy.special
 
         from tunebench.boards import page
 
-    _ = altair, jinja2, page
+    _ = altair, jinja2, scipy, page
 
 
 def as_html(board: Leaderboard) -> str:

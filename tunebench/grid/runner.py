@@ -43,14 +43,15 @@ def run(
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status.
 
     ``errand`` is done beside originals and cells, and has ended, well or not, before latency is measured.
-    ``meanwhile`` is called here, once every name is resolved: the server of workers still starts then.
+    ``meanwhile`` is called here, once every name is resolved: of a new run the server of workers still starts then.
     """
     observer = observer or Silent()
     store = Store(options.out)
     store.examine()
     check_protocol(store, suite, observer)
     with contextlib.closing(local_engine(options)) as local:
-        local.warm_up()  # before any plugin can change the environment that all cells see
+        # Before any plugin can change the environment that all cells see. A finished grid needs no server at all.
+        local.warm_up(now=not store.lock_path.exists())
         plan = make_plan(suite, options)
         if meanwhile:
             meanwhile()

@@ -51,9 +51,14 @@ class LocalEngine:
         self.context = Remembering("forkserver" if "forkserver" in methods else "spawn")
         self.running: set[Future[Any]] = set()
 
-    def warm_up(self) -> None:
-        """Start the server that workers are forked from: it takes a while, and they inherit what is set by then."""
-        self.context.make_ready()
+    def warm_up(self, now: bool = True) -> None:
+        """Start the server that workers are forked from: it takes a while, and they inherit what is set by then.
+
+        If not ``now``, it is started with the first worker, and all the same inherits the environment of this moment.
+        """
+        self.context.keep_environment()
+        if now:
+            self.context.make_ready()
 
     def submit(self, function: Callable[[Any], Any], argument: Any, timeout: float | None) -> Future[Any]:
         """See `Engine.submit`."""
@@ -117,6 +122,13 @@ class Remembering:
                 time.sleep(attempt * PAUSE)
         why = getattr(fault, "strerror", None) or type(fault).__name__
         raise HostFault(f"no worker process can be started ({why})") from fault
+
+    def keep_environment(self) -> None:
+        """See `server.keep_environment`."""
+        if self.get_start_method() == "forkserver":
+            from tunebench.workers import server
+
+            server.keep_environment()
 
     def make_ready(self) -> None:
         """Start the fork server where the system has one and it does not run."""

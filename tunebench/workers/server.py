@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Mapping
 from multiprocessing import forkserver, popen_forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
@@ -43,19 +45,42 @@ class ServedProcess(ForkServerProcess):
         return Handle(process_obj)
 
 
+KEPT: dict[str, str] = {}
+"""The environment that the server is started with, as `keep_environment` found it; empty for the one at that time."""
+
+
+def keep_environment() -> None:
+    """Let a server that is started later have the environment of now, before any plugin changes it."""
+    KEPT.clear()
+    KEPT.update(os.environ)
+
+
 def ensure_running() -> None:
     """Start the server where it does not run; it imports nothing from the working directory.
 
     It begins as ``python -c``, which would look there first, also for modules of the standard library.
     """
     isolation.shorten_temporary_folder()
-    added = SETTINGS.keys() - os.environ.keys()
-    os.environ.update({name: SETTINGS[name] for name in added})
-    try:
+    with environment(SETTINGS | (KEPT or dict(os.environ))):
         forkserver.set_forkserver_preload(PRELOAD)
         resource_tracker.ensure_running()  # the server would start it, and so let Ctrl-C through
         with isolation.interrupts_later():
             forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Have this environment inside, which a process that is started there inherits."""
+    before = dict(os.environ)
+    change(before, wanted)
+    try:
+        yield
     finally:
-        for name in added:
-            del os.environ[name]
+        change(wanted, before)
+
+
+def change(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Turn one environment into another; what is the same in both is not touched, since other threads may read it."""
+    for name in before.keys() - after.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in after.items() if before.get(name) != value})
