@@ -54,15 +54,12 @@ def ratios(tmp_path_factory):
 @pytest.mark.parametrize(
     ("when", "what", "against", "limit"),
     [
-        ("empty", "a grid of 60 trivial cells, empty cache", "benchopt, 20 solvers x 3 seeds", 1.5),
+        ("empty", "a grid of 60 trivial cells, empty cache", "benchopt, 20 solvers x 3 seeds", 1.15),
         ("again", "the same grid, finished, again", "benchopt, again", 1.0),
     ],
 )
 def test_trivial_grid(benchmark, ratios, when, what, against, limit):
-    """A finished grid of cells that do nothing takes no longer than benchopt's; a new one, for now, half as long more.
-
-    The goal is 1.0 for both.
-    """
+    """Grids of cells that do nothing take no longer than benchopt's; a new one may by what rounds differ in."""
     ratio = statistics.median(ratios[when])
     note(benchmark, what, against, ratio, limit)
     benchmark.pedantic(lambda: None)
