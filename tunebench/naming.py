@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 from urllib.parse import quote, unquote
 
 from tunebench.errors import UsageError
@@ -18,6 +19,8 @@ UNSEEN = (
 """Controls, line separators, marks of direction, characters without width, halves of characters."""
 CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
 """What acts on a terminal or hides in a text; not the tab and the end of a line."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What the texts begin with that spreadsheets compute."""
 NAME = re.compile(rf"[^\x00-\x1f{UNSEEN}]{{1,1000}}")
 """What the name of a data set, network or class in a file may be."""
 
@@ -31,6 +34,11 @@ HASHED = "="
 def printable(text: str) -> str:
     """``text`` with everything that is `CONTROL` written as a backslash escape: the door of all that is printed."""
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def inert(value: Any) -> Any:
+    """``value``, with an apostrophe before a text that a spreadsheet would take for a formula; numbers stay."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def one_line(text: str) -> str:

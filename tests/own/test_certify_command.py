@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from user import ORDER
 
 from tunebench import UsageError
+from tunebench.own import answers
 from tunebench.own.promise import disputed, promise
 from tunebench.selection.certificate import certifies
 
@@ -144,6 +145,34 @@ def test_answers_that_do_not_fit_are_refused(home, files, tunebench, asked, edit
     assert text in done.err
     assert done.err.count("\n") == 1
     assert "certified" not in done.out
+
+
+def test_names_in_the_table_are_inert_and_come_back(tmp_path):
+    """What a spreadsheet would compute or a terminal obey stands there harmless, and is known again when filled in."""
+    paths, names = ["=HYPERLINK(1).png", "a\x1b[2J.png", "plain.png"], ["@SUM(1)", "cat"]
+    answers.ask(tmp_path / "ask.csv", paths, [np.array([0, 1, 0]), np.array([1, 0, 1])], [0, 1, 2], names)
+    text = (tmp_path / "ask.csv").read_text()
+    assert "\x1b" not in text
+    lines = list(csv.reader(text.splitlines()))
+    assert lines[1] == ["'=HYPERLINK(1).png", "'@SUM(1)", "cat", ""]
+    for label in ("@SUM(1)", "'@SUM(1)"):
+        filled = "\n".join(",".join([*line[:-1], label if line[0] != "path" else line[-1]]) for line in lines)
+        (tmp_path / "filled.csv").write_text(filled)
+        assert answers.answered(tmp_path / "filled.csv", paths, [0, 1, 2], names).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [("path,original,tuned,label\na.png,x,y,\n", True), ("path,label\na.png,cat\n", False), ("mine\n", False)],
+)
+def test_no_table_with_labels_is_written_over(home, files, tunebench, tmp_path, text, free):
+    """Only the command's own table, still without a label, is made anew."""
+    (tmp_path / "ask.csv").write_text(text)
+    start = (*arguments(home, files, "mild"), "--unlabelled", files / "flat", "--classes", ",".join(ORDER))
+    done = tunebench(*start, "--budget", "2", "--ask", tmp_path / "ask.csv")
+    assert done.code == (0 if free else 2)
+    assert ((tmp_path / "ask.csv").read_text() == text) != free
+    assert free or "name another file" in done.err
 
 
 @pytest.mark.parametrize(

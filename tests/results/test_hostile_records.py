@@ -13,7 +13,7 @@ from tunebench import StoreError
 from tunebench.boards import leaderboard
 from tunebench.results.records import MOST_CELLS
 from tunebench.results.shapes import SPARE, Damaged
-from tunebench.results.store import MOST_VALUES, read_json
+from tunebench.results.store import MOST_VALUES, Store, read_json
 
 ALONE = {
     "trials forged up": (("trials",), 1),
@@ -95,7 +95,7 @@ TOGETHER = {
 
 @pytest.mark.parametrize("case", TOGETHER)
 def test_a_record_that_contradicts_the_others_is_not_counted(digits_run, tmp_path, case):
-    """A record that is sound alone is held against the others; leaderboard and gate see the same."""
+    """A record that is sound alone is held against the others; leaderboard, gate and merge see the same."""
     forge, tuner, what = TOGETHER[case]
     store = forgeries.copied(digits_run, tmp_path / "out")
     cell = forgeries.cells(store, tuner)[0]
@@ -109,6 +109,9 @@ def test_a_record_that_contradicts_the_others_is_not_counted(digits_run, tmp_pat
     assert done.code == 3
     assert f"{tuner} on digits model1 class {cell.target}, seed 0 has vanished" in done.out
     assert what in done.out
+    done = run_command("merge", store.out, "-o", tmp_path / "merged")
+    assert (done.code, done.err.count("is left out")) == (0, 1)
+    assert cell not in dict(Store(tmp_path / "merged").cells())
 
 
 def test_an_original_costs_the_same_in_all_cells(digits_run, tmp_path):

@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tabulate
 
@@ -20,7 +20,7 @@ from tunebench.boards.leaderboard import COLUMNS, Leaderboard
 from tunebench.boards.overall import INTERPOLATED, opening
 from tunebench.console import loading
 from tunebench.glossary import column, legend
-from tunebench.naming import one_line
+from tunebench.naming import inert, one_line
 from tunebench.results.store import write_text
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ tabulate.MIN_PADDING = 0  # headings of the terminal table need no air of their 
 SCHEMA = 1
 FILES = {"csv": "leaderboard.csv", "json": "leaderboard.json", "markdown": "leaderboard.md", "html": "index.html"}
 """What a run folder holds for readers, by format."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What the texts begin with that spreadsheets compute."""
 SHORT = ("rank", "tuner", "ta", "ta_gain", "oa_gain", "over_budget", "group")
 """Columns of the terminal table, before the gain of certified, or where there is none, of shifted."""
 PROMISED = ("ta_gain_certified", "oa_gain_certified", "certified", "churn")
@@ -87,11 +85,6 @@ def as_csv(board: Leaderboard) -> str:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerows([COLUMNS, *([inert(row[name]) for name in COLUMNS] for row in board.rows)])
     return text.getvalue()
-
-
-def inert(value: Any) -> Any:
-    """``value``, with an apostrophe before a text that a spreadsheet would take for a formula; numbers stay."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def frame(board: Leaderboard) -> pandas.DataFrame:

@@ -18,7 +18,12 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(name="certify")
-@click.option("--original", required=True, type=FILE, help="The network before: .safetensors, .pt, .pth or .pt2.")
+@click.option(
+    "--original",
+    required=True,
+    type=FILE,
+    help="The network before: .safetensors, .pt, .pth, or .pt2, which is code.",
+)
 @click.option(
     "--tuned",
     required=True,
@@ -57,6 +62,8 @@ def command(**flags: Any) -> int:
         raise UsageError("--unlabelled DIR goes with --ask CSV first, then with --answers CSV")
     if not asked and flags["data"] is None:
         raise UsageError("give labelled samples with --data, or --unlabelled DIR and --ask CSV")
+    if flags["ask"] is not None:
+        answers.require_free(flags["ask"])
     budget, confidence = flags["budget"] / 100, flags["confidence"]
     quantile(confidence)
     tuned = path_of(flags["tuned"])

@@ -17,7 +17,7 @@ from tunebench.networks.stacks import linear_stack
 from tunebench.tuner import LogitEdit, TuningTask
 
 ROUNDINGS = 64
-"""Roundings of the largest of its terms by which a sum may differ: a forward and its hidden units have many."""
+"""How many roundings of its terms' sizes, added up, a logit may differ by: a forward and its hidden units make many."""
 
 
 def agree(found: Tensor, expected: Tensor, model: nn.Module, terms: Tensor | None = None) -> bool:

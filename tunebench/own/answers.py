@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tunebench.errors import UsageError
+from tunebench.naming import inert, printable
 from tunebench.own.promise import Ints
 from tunebench.results.store import write_text
 
@@ -20,19 +21,39 @@ LABEL = "label"
 def ask(
     file: Path, paths: Sequence[str], predictions: Sequence[Ints], rows: Sequence[int], names: Sequence[str]
 ) -> None:
-    """Write a line per sample of ``rows``: its path, what every network takes it for, and an empty column."""
+    """Write a line per sample of ``rows``: its path, what every network takes it for, and an empty column.
+
+    Names come from files and folders of anyone, and the table is opened in a spreadsheet: they are `shown` in it.
+    """
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     tuned = ["tuned"] if len(predictions) == 2 else [f"tuned_{k}" for k in range(1, len(predictions))]
     lines.writerow(["path", "original", *tuned, LABEL])
-    lines.writerows([paths[row], *(names[found[row]] for found in predictions), ""] for row in rows)
+    lines.writerows([shown(paths[row]), *(shown(names[found[row]]) for found in predictions), ""] for row in rows)
     write_text(file, text.getvalue())
+
+
+def shown(name: str) -> str:
+    """A name as it stands in the table: no control characters, nothing that a spreadsheet computes."""
+    return str(inert(printable(name)))
+
+
+def require_free(file: Path) -> None:
+    """UsageError where `ask` would write over anything but its own table with no label in it."""
+    if file.exists():
+        try:
+            free = not any(label for _, label in read(file))
+        except UsageError:
+            free = False
+        if not free:
+            raise UsageError(f"{file} exists, and is no table of --ask without labels; name another file")
 
 
 def answered(file: Path, paths: Sequence[str], rows: Sequence[int], names: Sequence[str]) -> Ints:
     """Class numbers (N,) from a filled CSV, -1 where none was asked for; UsageError for what does not fit together."""
     found = read(file)
-    wanted = {paths[row]: row for row in rows}
+    wanted = {shown(paths[row]): row for row in rows}
+    numbers = {shown(name): number for number, name in enumerate(names)} | {n: k for k, n in enumerate(names)}
     labels = np.full(len(paths), -1, dtype=np.int64)
     for line, (path, label) in enumerate(found, start=2):
         where = f"{file} line {line}"
@@ -44,9 +65,9 @@ def answered(file: Path, paths: Sequence[str], rows: Sequence[int], names: Seque
             raise UsageError(f"{where}: {path!r} stands there twice; keep one line")
         if not label:
             raise UsageError(f"{where}: {path!r} has no label; every line needs one")
-        if label not in names:
+        if label not in numbers:
             raise UsageError(f"{where}: {label!r} is no class; there are {', '.join(names[:12])}")
-        labels[wanted[path]] = names.index(label)
+        labels[wanted[path]] = numbers[label]
     missing = [path for path, row in wanted.items() if labels[row] < 0]
     if missing:
         raise UsageError(f"{file} lacks {len(missing)} of {len(wanted)} samples, {missing[0]!r} for one")

@@ -32,7 +32,7 @@ def predictions(file: Path, model: str | None, x: np.ndarray, classes: int | Non
 
 
 def program_logits(file: Path, x: Tensor) -> Tensor:
-    """Logits of a ``torch.export`` program."""
+    """Logits of a ``torch.export`` program, which is code: torch unpickles and evaluates what such a file holds."""
     try:
         program = torch.export.load(file).module()
         with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunebench.errors import StoreError, UsageError
 from tunebench.results.cells import FAILURES, Cell, differences, inputs_of
+from tunebench.results.reading import contradictions
 from tunebench.results.shapes import Damaged
 from tunebench.results.store import Store
 
@@ -39,7 +40,7 @@ def merge(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
     digests: dict[Cell, tuple[str, str]] = {}
     conflicts: list[str] = []
     for store, lock in zip(stores, locks, strict=True):
-        for cell, record in usable(store, lock, remarks):
+        for cell, record in agreeing(store, lock, remarks).items():
             mine = (record["status"], digest_of(record))
             if cell not in chosen or digests[cell][0] in FAILURES:
                 if cell not in chosen or mine[0] not in FAILURES:
@@ -105,6 +106,15 @@ def usable(store: Store, lock: dict[str, Any], remarks: list[str]) -> Iterator[t
             remarks.append(f"{path} is left out: {why}")
             continue
         yield cell, record
+
+
+def agreeing(store: Store, lock: dict[str, Any], remarks: list[str]) -> dict[Cell, dict[str, Any]]:
+    """The `usable` cells of one run that do not contradict most of the others, as a leaderboard counts them."""
+    records = dict(usable(store, lock, remarks))
+    for cell, (what, place) in contradictions(records).items():
+        del records[cell]
+        remarks.append(f"{store.path('cells', cell)} is left out: {what} are not those of most cells of {place}")
+    return records
 
 
 def digest_of(record: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ SETTINGS = {isolation.SAFE_PATH: isolation.OURS, "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 The second asks the driver whether there is a GPU: a process that asks CUDA itself leaves it to none forked from it.
 """
+KEPT: dict[str, str] = {}
+"""The environment that the server is started with, as `keep_environment` found it; empty for the one at that time."""
 
 
 class Handle(popen_forkserver.Popen):
@@ -43,10 +45,6 @@ class ServedProcess(ForkServerProcess):
     def _Popen(process_obj: BaseProcess) -> Handle:
         """How multiprocessing starts it."""
         return Handle(process_obj)
-
-
-KEPT: dict[str, str] = {}
-"""The environment that the server is started with, as `keep_environment` found it; empty for the one at that time."""
 
 
 def keep_environment() -> None:
