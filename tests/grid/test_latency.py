@@ -95,3 +95,37 @@ def test_of_networks_built_alike_one_is_timed(digits_run):
     assert len({found["key"] for found in times.values()}) == len(times)
     timed = [found["latency_us"] for name, found in times.items() if name not in alike]
     assert len(set(timed)) == len(timed)
+
+
+POPS = """
+from optuna.distributions import FloatDistribution
+from tunebench import LogitEdit, Tuner
+
+class Pops(Tuner):
+    name = "pops"
+
+    def search_space(self):
+        return {"bias": FloatDistribution(1.0, 2.0)}
+
+    def tune(self, task, params, prepared):
+        params["more"] = 1
+        return LogitEdit.of_target(task, bias=params.pop("bias"))
+"""
+
+
+def test_a_tuner_that_empties_its_parameters_is_timed(tunebench, tmp_path):
+    """A run keeps what was tried, tunes with it again for the latency pass, and finds the network of the cell."""
+    plugin, out = tmp_path / "pops.py", tmp_path / "out"
+    plugin.write_text(POPS)
+    run = ("run", "-d", "digits", "-m", "mlp:8", "-t", "pops", "--seeds", "1", "--trials", "3", "--budget", "100")
+    done = tunebench(*run, "--plugin", plugin, "-o", out, "-q", "-j", "1")
+    assert done.code == 0, done.err
+    store = Store(out)
+    ((cell, _),) = store.cells()
+    record = store.get("cells", cell)
+    chosen = record["points"]["plain"]["100.0"]
+    assert not chosen["fell_back"]
+    assert chosen["params"].keys() == {"bias"}
+    assert [entry["params"].keys() for entry in record["history"]] == [{"bias"}, {"bias"}]
+    assert chosen["params"] in [entry["params"] for entry in record["history"]]
+    assert store.get("times", cell)["status"] == "ok"

@@ -198,6 +198,23 @@ class CountsPreparations(Sound):
         return LogitEdit.of_target(task, bias=2.0 + prepared)
 
 
+class Pops(Sound):
+    """Sound: the parameters that it is given are its own, to take apart and to add to."""
+
+    def tune(self, task, params, prepared):
+        params["more"] = 1
+        return LogitEdit.of_target(task, bias=params.pop("bias"))
+
+
+class PopsForANetwork(SoundNetwork):
+    """Sound: the same, and it returns a network."""
+
+    def tune(self, task, params, prepared):
+        model = super().tune(task, params, prepared)
+        params.clear()
+        return model
+
+
 class Scripted(SoundNetwork):
     """Sound: what it returns is scripted."""
 
