@@ -1,9 +1,14 @@
-"""Controls for `lift`, as a plugin file: what its parts are worth.
+r"""Controls, as a plugin file: what the parts of `lift` are worth, and `refit-sparse` with as few synapses as `sj` has.
 
-tunebench run leaderboards/mnist-converged/suite.toml --plugin leaderboards/controls.py -t lift-unaugmented -o OUT
+tunebench run leaderboards/mnist-converged/suite.toml --plugin leaderboards/controls.py \
+  -t lift-unaugmented -t refit-sparse-7 -o OUT
 """
 
+from collections.abc import Mapping
+
+from optuna.distributions import BaseDistribution, IntDistribution
 from tunebench_lift.lift import Lift
+from tunebench_refit.target_row import RefitSparse
 
 from tunebench import hookimpl
 from tunebench.training import minibatches
@@ -19,7 +24,17 @@ class Unaugmented(Lift):
         return minibatches(task.x_train, task.y_train, steps, seed)
 
 
+class SevenSynapses(RefitSparse):
+    """`refit-sparse` with at most 7 synapses where it may have 16: what is left of its gain below eight."""
+
+    name = "refit-sparse-7"
+
+    def search_space(self) -> Mapping[str, BaseDistribution]:
+        """As `refit-sparse`, but for the number of units."""
+        return {**super().search_space(), "n": IntDistribution(1, 7)}
+
+
 @hookimpl
 def tunebench_tuners():
-    """The one control."""
-    return [Unaugmented()]
+    """Both controls."""
+    return [Unaugmented(), SevenSynapses()]
