@@ -24,9 +24,7 @@ def class_weighted_fine_tune(
     """
     weight = torch.ones(task.classes, device=task.device)
     weight[list(task.targets)] = params["lambda"]
-    batches: Iterable[Batch] = minibatches(
-        task.x_train, task.y_train, limited(params["steps"], len(task.y_train)), task.seed
-    )
+    batches: Iterable[Batch] = minibatches(task.x_train, task.y_train, limited(params["steps"], task), task.seed)
     if pruned is not None:
         batches = held_at_zero(batches, linear_parameters(model), pruned)
     fine_tune(model, batches, CrossEntropy(weight), params["lr_multiplier"] * task.learning_rate, task.seed)

@@ -31,6 +31,7 @@ class ClassWeightedPruning(Tuner):
     """
 
     name = "cw-p"
+    honours = frozenset({"max_steps"})
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
         """lambda, step size and number of steps of the fine-tuning, then the pruned share."""
@@ -98,6 +99,7 @@ class FineTunedClassSensitivePruning(ClassSensitivePruning):
     def __init__(self) -> None:
         super().__init__("weight")
         self.name = "cs-p-ft"
+        self.honours = frozenset({"max_steps"})
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
         """CS-P's share and CW-P's fine-tuning."""

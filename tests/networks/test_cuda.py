@@ -11,6 +11,7 @@ from tunebench_synapse import StreamingEvaluator
 
 from tunebench.datasets import Place, open_dataset
 from tunebench.grid.provenance import settle
+from tunebench.networks.compressed import network_of
 from tunebench.networks.models import find_model
 from tunebench.networks.originals import ensure_original, load_original, materialise, original_key
 from tunebench.networks.probe import built
@@ -88,3 +89,16 @@ def test_originals_are_trained_there(name, tmp_path, monkeypatch):
         found.append(sum(record["valid_hits"]) / sum(record["valid_totals"]))
     assert min(found) > 0.8
     assert abs(found[0] - found[1]) < 0.1
+
+
+@pytest.mark.parametrize("name", sorted(load_registry().compressions))
+def test_compressed_originals_are_made_there(name, tmp_path, monkeypatch):
+    """From a parent trained on the GPU, and their tables come home."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    digits, spec = open_dataset("digits", Place(None)), network_of(f"lenet+{name}", load_registry())
+    key = original_key(digits, spec, replace(LIGHT, steps=150), "holdout", 0)
+    materialise(digits)
+    record = ensure_original(key, spec, device="cuda")
+    model, tables = load_original(key, spec)
+    assert {t.device.type for t in (*model.state_dict().values(), *tables.values())} == {"cpu"}
+    assert sum(record["valid_hits"]) / sum(record["valid_totals"]) > 0.5

@@ -216,17 +216,18 @@ def made_from_parent(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network compressed from its parent, and what its record says of that.
 
-    ``notes`` are told to the user by every run, ``lineage`` holds the shapes of what was made on the way, for
-    `load_original`.
+    It is compressed on the CPU, where kernels for integers are, and so with the same result on every machine; its
+    parent is trained, and it is evaluated, where the run is. ``notes`` are told to the user by every run, ``lineage``
+    holds the shapes of what was made on the way, for `load_original`.
     """
     assert spec.made is not None
     origin, parent = parent_key(key, spec), spec.made.parent
     record = ensure_original(origin, parent, line=line, device=str(samples.x.device))
     before, _ = load_original(origin, parent)
     lineage = [*record.get("lineage", []), *([shapes_of(before.state_dict())] if parent.made else [])]
-    seed = seed_of("compression", key.model, key.seed)
-    model, notes = compress(spec.made, before.to(samples.x.device), samples, classes, seed)
-    return model, {"steps": 0, "notes": notes, "lineage": lineage}
+    seed, here = seed_of("compression", key.model, key.seed), Samples(samples.x.cpu(), samples.y.cpu())
+    model, notes = compress(spec.made, before, here, classes, seed)
+    return model.to(samples.x.device), {"steps": 0, "notes": notes, "lineage": lineage}
 
 
 def parent_key(key: OriginalKey, spec: ModelSpec) -> OriginalKey:
