@@ -7,6 +7,10 @@ import json
 import pytest
 
 from tunebench.cache import RUNS, cache_root, clear_cache, in_use
+from tunebench.grid.observer import Silent
+from tunebench.grid.plan import RunOptions
+from tunebench.grid.runner import run
+from tunebench.grid.suite import Suite
 
 
 @pytest.fixture
@@ -57,3 +61,37 @@ def test_the_command_says_what_it_left(root, tunebench):
         done = tunebench("cache", "clear")
     assert done.out.startswith("freed 3.0 MB in ")
     assert done.out.endswith("; left 1.0 MB for 1 run that is on\n")
+
+
+class Clears(Silent):
+    """Clears the cache when cells, and when latency, begin; keeps what came of it and what was warned of."""
+
+    def __init__(self):
+        self.done, self.originals, self.warned = {}, [], []
+
+    def stage(self, name, total):
+        """See `tunebench.grid.observer.Observer`."""
+        if name in ("cells", "latency"):
+            self.done[name] = clear_cache()
+            self.originals.append({path: path.stat().st_ino for path in cache_root().glob("originals/*/*")})
+
+    def warn(self, text):
+        """See `tunebench.grid.observer.Observer`."""
+        self.warned.append(text)
+
+
+def test_clearing_in_the_middle_of_a_run(root, tmp_path):
+    """The run is on and says so: its data and its original stay as they are, and every cell and time comes out."""
+    suite = Suite(
+        datasets=("digits",), models=("mlp:8",), tuners=("original", "logit-bias"), seeds=1, trials=2, recipe="quick"
+    )
+    observer = Clears()
+    counts = run(suite, RunOptions(tmp_path / "out", 1), observer)
+    assert (counts, observer.warned) == ({"ok": 2}, [])
+    assert {name: done.runs for name, done in observer.done.items()} == {"cells": 1, "latency": 1}
+    assert observer.done["cells"].freed >= 4e6  # what the fixture put there is nobody's
+    first, second = observer.originals
+    assert first
+    assert first == second == {path: path.stat().st_ino for path in cache_root().glob("originals/*/*")}
+    assert clear_cache().runs == 0
+    assert not root.exists()
