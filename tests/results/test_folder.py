@@ -68,6 +68,45 @@ def test_a_link_in_out_is_refused_before_anything_is_renamed(tmp_path, outside, 
     assert content(tmp_path) == before
 
 
+TUNE_LINKS = {
+    "the candidates": ("candidates", ""),
+    "a candidate": ("candidates/01-logit-bias", "model1"),
+    "a candidate's network": ("candidates/01-logit-bias/tuned.pt2", "notes.txt"),
+    "the report": ("report.json", "notes.txt"),
+    "the network": ("tuned.safetensors", "nothing"),
+    "the page": ("index.html", "notes.txt"),
+    "a cell's folder": ("cells/own", ""),
+}
+
+
+@pytest.mark.parametrize("case", TUNE_LINKS)
+def test_a_link_where_tune_writes_is_refused(tmp_path, outside, home, case):
+    """Networks of earlier calls are removed from OUT/candidates: never from a folder that somebody put in its place."""
+    place, leads_to = TUNE_LINKS[case]
+    out = tmp_path / "out"
+    (out / place).parent.mkdir(parents=True)
+    (out / place).symlink_to(outside / leads_to)
+    (out / "suite.toml").touch()
+    before = content(tmp_path)
+    done = run_command(*home.arguments("--candidates", "--tuner", "logit-bias", "-o", out))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{out / place} is a link" in done.err
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("flag", ["-o", "--ask"])
+def test_a_file_is_not_written_over_a_folder(tmp_path, digits_run, home, flag):
+    """Commands that write one file refuse a folder in its place, and leave what is in it."""
+    (tmp_path / "page.html").write_text("mine")
+    before = content(tmp_path)
+    certify = ("certify", "--model", f"{home.folder / 'net.py'}:Net", "--original", home.folder / "net.pt",
+               "--tuned", home.folder / "net.pt", "--unlabelled", home.folder / "digits" / "val")  # fmt: skip
+    done = run_command(*(("leaderboard", digits_run, "--format", "html") if flag == "-o" else certify), flag, tmp_path)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert str(tmp_path) in done.err
+    assert content(tmp_path) == before
+
+
 def test_out_itself_may_be_a_link(tmp_path, digits_run):
     """A run folder on another disk, say."""
     (tmp_path / "disk").mkdir()
@@ -98,17 +137,20 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("command", ["run", "merge", "paper"])
+@pytest.mark.parametrize("command", ["run", "merge", "tune", "paper"])
 @pytest.mark.parametrize("case", FOREIGN)
-def test_a_foreign_folder_is_refused(tmp_path, digits_run, mnist, case, command):
+def test_a_foreign_folder_is_refused(tmp_path, digits_run, request, case, command):
     """Nothing is written where somebody keeps other files."""
     out = tmp_path / "out"
     (out / FOREIGN[case]).parent.mkdir(parents=True)
     (out / FOREIGN[case]).write_text("mine")
     before = content(tmp_path)
-    args = {"run": GRID, "merge": ("merge", digits_run), "paper": ("paper", "-d", "mnist", "--data-dir", mnist)}[
-        command
-    ]
+    args = {
+        "run": lambda: GRID,
+        "merge": lambda: ("merge", digits_run),
+        "tune": lambda: request.getfixturevalue("home").arguments("--export", "torch", "--candidates"),
+        "paper": lambda: ("paper", "-d", "mnist", "--data-dir", request.getfixturevalue("mnist")),
+    }[command]()
     done = run_command(*args, "-o", out)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "no results of ours" in done.err

@@ -47,7 +47,7 @@ def command(**flags: Any) -> int:
     from tunebench.own import report as reports
     from tunebench.own.candidates import write_candidates
     from tunebench.own.comparison import Wish, compare
-    from tunebench.own.files import require_exports, write_network
+    from tunebench.own.files import require_exports, require_no_links, write_network
     from tunebench.own.network import own_network, require_elsewhere
     from tunebench.own.pick import lines_of, pick
     from tunebench.own.timing import latency_ratios
@@ -58,6 +58,7 @@ def command(**flags: Any) -> int:
     require_exports(flags["exports"])
     out = flags["out"] or Path("tunebench-runs") / "tune"
     require_elsewhere(out, flags["weights"])
+    require_no_links(out)
     transform = own_data.read_transform(flags["transform"]) if flags["transform"] else None
     inputs = own_data.Inputs(transform, flags["mean"], flags["std"])
     place = Place(flags["data_dir"])

@@ -17,8 +17,12 @@ from torch import Tensor, nn
 from tunebench.errors import InvalidOutput, StoreError, TunebenchError, UsageError
 from tunebench.networks.activations import forward
 from tunebench.networks.probe import said
+from tunebench.results.folder import refuse_links
 
 EXPORTS = ("torch", "onnx")
+NETWORKS = ("tuned.safetensors", "tuned.pt2", "tuned.onnx")
+OURS = ("report.json", "report.md", "candidates", *NETWORKS)
+"""What `tune` writes into its folder beside what every run does."""
 ROWS = 256
 """Real samples on which an exported network has to agree with the one in memory."""
 CLOSE = 1e-4
@@ -52,7 +56,7 @@ def write_network(tuned: nn.Module, original: nn.Module, x: Tensor, out: Path, e
     if "onnx" in exports:
         path = atomically(out / "tuned.onnx", lambda scratch: save_onnx(tuned, rows, scratch))
         written.append(Written(path, f"ONNX opset {opset_of(path)}, any batch size, {path.stat().st_size:,} bytes"))
-    for stale in {"tuned.safetensors", "tuned.pt2", "tuned.onnx"} - {file.path.name for file in written}:
+    for stale in set(NETWORKS) - {file.path.name for file in written}:
         (out / stale).unlink(missing_ok=True)  # of an earlier call: another network than the report's
     return written
 
@@ -71,6 +75,11 @@ def require_exports(exports: Sequence[str]) -> None:
             importlib.import_module(package)
         except ImportError as exc:
             raise UsageError("--export onnx needs more packages: pip install 'tunebench[export]'") from exc
+
+
+def require_no_links(out: Path) -> None:
+    """StoreError for a link where `tune` writes into ``out``, before anything is computed: it would lead elsewhere."""
+    refuse_links(out, OURS)
 
 
 def atomically(path: Path, write: Callable[[Path], None]) -> Path:
