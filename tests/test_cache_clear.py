@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from tunebench.cache import RUNS, cache_root, clear_cache, in_use
-from tunebench.grid.observer import Silent
-from tunebench.grid.plan import RunOptions
-from tunebench.grid.runner import run
-from tunebench.grid.suite import Suite
 
 
 @pytest.fixture
@@ -63,35 +61,57 @@ def test_the_command_says_what_it_left(root, tunebench):
     assert done.out.endswith("; left 1.0 MB for 1 run that is on\n")
 
 
+CLEARS = """
+import json
+from pathlib import Path
+
+from tunebench.cache import cache_root, clear_cache
+from tunebench.grid.observer import Silent
+from tunebench.grid.plan import RunOptions
+from tunebench.grid.runner import run
+from tunebench.grid.suite import Suite
+
+seen = {"runs": [], "freed": [], "originals": [], "warned": []}
+
+def originals():
+    seen["originals"].append({path.name: path.stat().st_ino for path in cache_root().glob("originals/*/*")})
+
 class Clears(Silent):
-    """Clears the cache when cells, and when latency, begin; keeps what came of it and what was warned of."""
-
-    def __init__(self):
-        self.done, self.originals, self.warned = {}, [], []
-
     def stage(self, name, total):
-        """See `tunebench.grid.observer.Observer`."""
         if name in ("cells", "latency"):
-            self.done[name] = clear_cache()
-            self.originals.append({path: path.stat().st_ino for path in cache_root().glob("originals/*/*")})
+            originals()
+            done = clear_cache()
+            seen["runs"].append(done.runs)
+            seen["freed"].append(done.freed)
+            originals()
 
     def warn(self, text):
-        """See `tunebench.grid.observer.Observer`."""
-        self.warned.append(text)
+        seen["warned"].append(text)
+
+if __name__ == "__main__":
+    suite = Suite(
+        datasets=("digits",), models=("mlp:8",), tuners=("original", "logit-bias"), seeds=1, trials=2, recipe="quick"
+    )
+    seen["counts"] = run(suite, RunOptions(Path("out"), 1), Clears())
+    originals()
+    print(json.dumps(seen | {"later": clear_cache().runs}))
+"""
 
 
 def test_clearing_in_the_middle_of_a_run(root, tmp_path):
     """The run is on and says so: its data and its original stay as they are, and every cell and time comes out."""
-    suite = Suite(
-        datasets=("digits",), models=("mlp:8",), tuners=("original", "logit-bias"), seeds=1, trials=2, recipe="quick"
-    )
-    observer = Clears()
-    counts = run(suite, RunOptions(tmp_path / "out", 1), observer)
-    assert (counts, observer.warned) == ({"ok": 2}, [])
-    assert {name: done.runs for name, done in observer.done.items()} == {"cells": 1, "latency": 1}
-    assert observer.done["cells"].freed >= 4e6  # what the fixture put there is nobody's
-    first, second = observer.originals
-    assert first
-    assert first == second == {path: path.stat().st_ino for path in cache_root().glob("originals/*/*")}
-    assert clear_cache().runs == 0
+    home = tmp_path / "home"  # not beside the cache, a folder that is called tunebench
+    home.mkdir()
+    (home / "clears.py").write_text(CLEARS)
+    # In a process of its own: the server that workers are forked from keeps the cache that it began with.
+    done = subprocess.run([sys.executable, "clears.py"], cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["counts"], seen["warned"], seen["runs"]) == ({"ok": 2}, [], [1, 1])
+    assert seen["freed"][0] >= 4e6  # what the fixture put there is nobody's
+    first, *others = seen["originals"]
+    del first["file"]
+    assert len(first) >= 1
+    assert others == [first] * 4
+    assert seen["later"] == 0
     assert not root.exists()
