@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -77,7 +79,22 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize("command", [["-m", "tunebench"], ["-P", "-m", "tunebench"]], ids=["python -m", "tunebench"])
+SCRIPT = Path(sysconfig.get_path("scripts")) / "tunebench"
+COMMANDS = {"python -m": [sys.executable, "-m", "tunebench"], "tunebench": [SCRIPT]}
+
+
+def mine_from(folder, command, *where):
+    """Run the tuner `mine` of the plugin file ``where``, given in ``folder``; it has to come out well."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    flags = ["-d", "digits", "-m", "mlp:8", "-t", "mine", "--seeds", "1", "--no-latency", "-q", "-o", "out"]
+    done = subprocess.run(
+        [*command, "run", *flags, "--plugin", *where], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 ok" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_the_working_directory_is_not_imported_from(own_cache, tmp_path, command):
     """A random.py or torch.py where the command is given is executed by nobody, and a tuner's children are as ever."""
     for name in ("random", "torch", "numba"):
@@ -87,11 +104,24 @@ def test_the_working_directory_is_not_imported_from(own_cache, tmp_path, command
         "class Mine(Tuner):\n    name = 'mine'\n    def tune(self, task, params, prepared):\n"
         "        assert 'PYTHONSAFEPATH' not in os.environ\n        return LogitEdit.of_target(task, bias=1.0)\n"
     )
-    flags = ["-d", "digits", "-m", "mlp:8", "-t", "mine", "--plugin", "tuner.py", "--seeds", "1", "-q", "-o", "out"]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    done = subprocess.run(
-        [sys.executable, *command, "run", *flags], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "1 ok" in done.stdout
+    mine_from(tmp_path, command, "tuner.py")
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_helper_is_the_one_beside_the_plugin(own_cache, tmp_path, command):
+    """Not one of the same name where the command is given, which is not executed either."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "helper.py").write_text(
+            f"open({str(folder / 'executed')!r}, 'a').write('.')\nWHERE = {folder.name!r}\n"
+        )
+    (there / "tuner.py").write_text(
+        "from helper import WHERE\nfrom tunebench import LogitEdit, Tuner\n"
+        "class Mine(Tuner):\n    name = 'mine'\n    def tune(self, task, params, prepared):\n"
+        "        assert WHERE == 'there', WHERE\n        return LogitEdit.of_target(task, bias=1.0)\n"
+    )
+    mine_from(here, command, "../there/tuner.py")
+    assert (there / "executed").exists()
+    assert not (here / "executed").exists()
