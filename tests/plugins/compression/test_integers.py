@@ -8,6 +8,7 @@ import pytest
 import torch
 from digits import tuned
 from pressed import accuracy, parent, pressed, registry, samples, spec_of, task_of
+from tunebench_compression import session
 
 from tunebench import Inapplicable
 from tunebench.datasets import Samples
@@ -126,6 +127,18 @@ def test_missing_packages(monkeypatch):
     monkeypatch.setattr(compressed, "version_of", lambda package: None)
     with pytest.raises(Inapplicable, match=r"int8 needs .*; pip install onnx onnxruntime onnxscript"):
         compress(spec_of("int8").made, parent("mlp"), samples(), 10, seed=0)
+
+
+def test_a_machine_without_the_kernels(monkeypatch):
+    """What onnxruntime says when it has none is the reason, in one line."""
+
+    def refuse(graph):
+        raise RuntimeError("Could not find an implementation for QLinearMatMul(10)\nnode: 3")
+
+    monkeypatch.setattr(session, "session_of", refuse)
+    with pytest.raises(Inapplicable) as caught:
+        compress(spec_of("int8").made, parent("mlp"), samples(), 10, seed=0)
+    assert str(caught.value).endswith("8-bit integers: Could not find an implementation for QLinearMatMul(10)")
 
 
 def test_no_output_layer():
