@@ -90,6 +90,7 @@ def test_the_original_is_the_zero_line(board):
     zero = rows["original"]
     assert (zero["ta_gain"], zero["oa_gain"], zero["dot_rv"], zero["fell"], zero["area"]) == (0, 0, 0, 0, 0)
     assert (zero["params"], zero["flops"]) == (64 * 100 + 100 + 6400 + 64 + 640 + 10, 13_778)
+    assert zero["bytes"] == 4 * zero["params"]
     assert zero["ta_gain_shifted"] == pytest.approx(rows["logit-bias"]["ta_gain_shifted"])
     assert rows["smvt-sj"]["params_paper"] >= rows["smvt-sj"]["params"] >= zero["params"]
 

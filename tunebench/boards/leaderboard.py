@@ -28,7 +28,7 @@ COLUMNS = (
     "latency_batch_us", "latency_batch_ratio", "reason", "target_name", "ta_gain_certified", "oa_gain_certified",
     "over_budget_certified", "certified", "violated", "churn", "ta_gain_p", "ta_over_bias", "ta_over_bias_p",
     "ta_gain_p_shifted", "ta_over_bias_shifted", "ta_over_bias_p_shifted", "ta_gain_interpolated",
-    "oa_gain_interpolated", "over_budget_interpolated",
+    "oa_gain_interpolated", "over_budget_interpolated", "bytes",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
 
@@ -178,6 +178,8 @@ def row_of(block: Block, tuner: str, records: Sequence[Row], planned: int, deman
             row["fell_back"] = mean(point["fell_back"] for point in points)
             for name in ("params", "flops", "params_paper", "params_stored", "flops_stored"):
                 row[name] = mean(point["cost"][name] for point in points)
+            sizes = [point["cost"].get("bytes") for point in points]  # older records have none
+            row["bytes"] = None if None in sizes else mean(sizes)
     row |= certified_figures(good, demand) | {"churn": churn(good, demand)}
     regrets = [record["regret"] for record in good if record["regret"] is not None]
     row["search_regret"] = mean(regrets) if regrets else None

@@ -38,8 +38,8 @@ FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}"
 """What shrinks a LaTeX table to the column that it stands in, if it is wider: a tuner may have any name."""
 LONG = (
     "rank", "tuner", "ta", "interval", "ta_gain", "oa", "oa_gain", "over_budget", "group", "area", "ta_gain_shifted",
-    "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "latency_ratio",
-    "tune_seconds", "search_regret",
+    "oa_gain_shifted", "rank_shifted", "precision", "dot_rv", "fell", "params", "flops", "bytes",
+    "latency_ratio", "tune_seconds", "search_regret",
 )  # fmt: skip
 
 
