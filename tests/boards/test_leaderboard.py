@@ -228,6 +228,20 @@ def test_limits_of_a_run_are_said():
     assert said in leaderboard.remarks([], narrow)
 
 
+def test_what_took_long_to_train_is_said():
+    """Seconds of one core, means over data sets and seeds, not cells; what took a moment, or is not known, is not."""
+
+    def record(model, seed, seconds, tuner="sj"):
+        cell = {"dataset": "d", "model": model, "target": "1", "tuner": tuner, "seed": seed}
+        known = {"training": {"steps": 9, "cpu_seconds": seconds}} if seconds else {}
+        return {"cell": cell, "provenance": known}
+
+    quick, unknown = record("mlp:8", 0, 9.9), record("old", 0, None)
+    slow = [record("lenet", 0, 1000.0), record("lenet", 0, 1000.0, "sj-k3"), record("lenet", 1, 2000.0)]
+    assert leaderboard.trainings([quick, unknown]) == []
+    assert leaderboard.trainings([quick, *slow]) == ["training of an original, in seconds of one core: lenet 1,500"]
+
+
 def test_blocks_are_told_apart():
     """A model's name may hold a colon and a data set's a slash; the place is split at the last slash."""
     lock = {"targets": {"npz:a/b.npz/mlp:12-8": ["1", "2+3"]}}

@@ -77,6 +77,8 @@ def test_failed_cells_have_provenance(grid):
         assert len(origin["data"]) == len(origin["original"]) == 64
         assert "git" in origin
         assert isinstance(origin["cell_seed"], int)
+        assert origin["training"]["steps"] > 0
+        assert origin["training"]["cpu_seconds"] > 0
 
 
 def test_nothing_is_left_running(grid):

@@ -31,6 +31,8 @@ COLUMNS = (
     "oa_gain_interpolated", "over_budget_interpolated", "bytes",
 )  # fmt: skip
 """Columns of leaderboard.csv, in order. Times end in ``_seconds`` or contain ``latency``; nothing else varies."""
+WORTH_TELLING = 10
+"""Seconds of training below which nobody asks for them."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ def build(out: Path) -> Leaderboard:
             found += more
         curves += [curve for tuner, found in complete.items() for curve in curves_of(block, tuner, found)]
         rows += sorted(mine, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["tuner"]))
-    notes += shortage(records.values(), demand)
+    notes += [*shortage(records.values(), demand), *trainings(records.values())]
     notes = [one_line(note) for note in [*notes, *remarks(rows, suite)]]
     return Leaderboard(
         protocol=suite["protocol"],
@@ -265,6 +267,18 @@ def remarks(rows: Sequence[Row], suite: Row) -> list[str]:
     for status, names in by_status.items():
         notes.append(f"not ranked, {status}: {', '.join(sorted(set(names)))}")
     return notes
+
+
+def trainings(records: Iterable[Row]) -> list[str]:
+    """How long the originals of a run took to train, where that is worth knowing."""
+    took: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    for record in records:
+        if training := record["provenance"].get("training"):
+            cell = record["cell"]
+            took[cell["model"]][cell["dataset"], cell["seed"]] = training["cpu_seconds"]
+    means = {model: mean(seconds.values()) for model, seconds in took.items()}
+    said = [f"{model} {seconds:,.0f}" for model, seconds in means.items() if seconds >= WORTH_TELLING]
+    return [f"training of an original, in seconds of one core: {', '.join(said)}"] if said else []
 
 
 def remarks_on_suite(suite: Row) -> list[str]:

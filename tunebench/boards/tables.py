@@ -150,7 +150,7 @@ def as_markdown(board: Leaderboard) -> str:
     body = sections(board, columns, "github", framed, escape_markdown)
     notes = "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
     words = "\n".join(f"- {line}" for line in explained(columns))
-    head = f"# Leaderboard\n\nProtocol: {board.protocol}. {board.rule}."
+    head = f"# Leaderboard\n\nProtocol: {board.protocol}. {board.rule}. Trials: {board.lock['suite']['trials']} a cell."
     return f"{head}\n\n{opening(board)}{body}{notes}\n## Columns\n\n{words}\n"
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from tunebench.errors import StoreError
 from tunebench.grid.tasks import task_seed
-from tunebench.networks.originals import OriginalKey, data_folder
+from tunebench.networks.originals import OriginalKey, data_folder, original_record
 from tunebench.results.cells import Job
 
 THREADS = 1
@@ -49,6 +50,7 @@ def provenance(job: Job) -> dict[str, Any]:
         "device": job.device,
         "data": job.original.data,
         "original": weights_checksum(job.original),
+        "training": training_of(job.original),
         "recipe": job.original.recipe.name,
         "protocol": job.original.protocol,
         "seed": job.original.seed,
@@ -74,6 +76,15 @@ def weights_checksum(key: OriginalKey) -> str | None:
         return hashlib.sha256((key.folder / "model.safetensors").read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def training_of(key: OriginalKey) -> dict[str, float] | None:
+    """Optimiser steps of the original and processor seconds that they took; None where nothing is known."""
+    try:
+        record = original_record(key)
+    except StoreError:
+        return None
+    return {name: record[name] for name in ("steps", "cpu_seconds")} if "cpu_seconds" in record else None
 
 
 def split_sizes(key: OriginalKey) -> dict[str, int] | None:

@@ -197,7 +197,10 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
 def trained(
     key: OriginalKey, spec: ModelSpec, samples: Samples, classes: int, line: int | None
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A network trained by its recipe, and what its record says of that: ``steps`` of the optimiser."""
+    """A network trained by its recipe, and what its record says of that.
+
+    ``steps`` of the optimiser, and ``cpu_seconds``: the processor time that they took.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("initialisation", key.seed))
         model = built(spec, tuple(samples.x.shape[1:]), classes).to(samples.x.device)
@@ -208,7 +211,9 @@ def trained(
         def watched(batches: Iterable[Any], total: int, part: str) -> Iterable[Any]:
             return bar(batches, total, label + part, line)
 
-        return model, {"steps": run_recipe(model, samples.x, samples.y, key.recipe, key.seed, watched)}
+        started = time.process_time()
+        steps = run_recipe(model, samples.x, samples.y, key.recipe, key.seed, watched)
+        return model, {"steps": steps, "cpu_seconds": time.process_time() - started}
 
 
 def made_from_parent(
@@ -218,7 +223,7 @@ def made_from_parent(
 
     It is compressed on the CPU, where kernels for integers are, and so with the same result on every machine; its
     parent is trained, and it is evaluated, where the run is. ``notes`` are told to the user by every run, ``lineage``
-    holds the shapes of what was made on the way, for `load_original`.
+    holds the shapes of what was made on the way, for `load_original`, and ``cpu_seconds`` are of the last step alone.
     """
     assert spec.made is not None
     origin, parent = parent_key(key, spec), spec.made.parent
@@ -226,8 +231,10 @@ def made_from_parent(
     before, _ = load_original(origin, parent)
     lineage = [*record.get("lineage", []), *([shapes_of(before.state_dict())] if parent.made else [])]
     seed, here = seed_of("compression", key.model, key.seed), Samples(samples.x.cpu(), samples.y.cpu())
+    started = time.process_time()
     model, notes = compress(spec.made, before, here, classes, seed)
-    return model.to(samples.x.device), {"steps": 0, "notes": notes, "lineage": lineage}
+    facts = {"steps": 0, "cpu_seconds": time.process_time() - started, "notes": notes, "lineage": lineage}
+    return model.to(samples.x.device), facts
 
 
 def parent_key(key: OriginalKey, spec: ModelSpec) -> OriginalKey:

@@ -94,7 +94,7 @@ ANY = fields(
     ),
     status=one_of(*STATUSES),
     reason=optional(text()),
-    provenance=fields({"split": optional(SPLIT)}),
+    provenance=fields({"split": optional(SPLIT), "training": optional(fields(steps=COUNT, cpu_seconds=SECONDS))}),
 )
 OK = fields(
     classes=integer(2, 2**16),
