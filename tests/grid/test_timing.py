@@ -56,12 +56,19 @@ def asked(monkeypatch):
     return found
 
 
-def go(tmp_path, monkeypatch, workers, *tuners):
+def chosen(tuner, unchanged):
+    """A record whose choice is the original, if the tuner is one of ``unchanged``: shifted where its name says so."""
+    point = {"fell_back": tuner in unchanged, "shift": 0.5 if tuner == "shifted" else 0.0}
+    return {"key": tuner, "points": {"plain": {"0.2": point}}}
+
+
+def go(tmp_path, monkeypatch, workers, *tuners, unchanged=()):
     """Measure cells of those tuners on one original; returns whose time each was given."""
     cells = [SimpleNamespace(tuner=name, seed=0, path=Path(name)) for name in tuners]
-    jobs = [SimpleNamespace(cell=cell, original="an original", key=cell.tuner) for cell in cells]
+    options = SimpleNamespace(demand=0.2)
+    jobs = [SimpleNamespace(cell=cell, original="an original", key=cell.tuner, options=options) for cell in cells]
     given = {}
-    monkeypatch.setattr(timing, "good_record", lambda job, store: {"key": job.key})
+    monkeypatch.setattr(timing, "good_record", lambda job, store: chosen(job.key, unchanged))
     monkeypatch.setattr(timing, "timed", lambda store, job, options: False)
     monkeypatch.setattr(Store, "put", lambda self, kind, cell, content: given.update({cell.tuner: content["of"]}))
     timing.time_cells(jobs, Store(tmp_path), Here(workers), Silent(), plan.RunOptions(tmp_path), 60)
@@ -105,3 +112,13 @@ def test_a_lost_worker_beside_others_costs_its_cell_alone(asked, tmp_path, monke
 
     monkeypatch.setattr(timing, "time_job", lose)
     assert set(go(tmp_path, monkeypatch, 2, "original", "logit-bias", "cw-p")) == {"original", "cw-p"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_fell_back_is_not_tuned_again(asked, tmp_path, monkeypatch, workers):
+    """One of them is timed, the first of all; the others take its figures, but for one whose original is shifted."""
+    tuners = ("smvt-sj", "original", "cw-p", "shifted")
+    given = go(tmp_path, monkeypatch, workers, *tuners, unchanged=("original", "cw-p", "shifted"))
+    assert [tuner for tuner, *_ in asked if tuner != "smvt-sj"] == ["original", "shifted"]
+    assert asked[0] == ("original", False, True)
+    assert given == {"original": "original", "cw-p": "original", "shifted": "original", "smvt-sj": "smvt-sj"}

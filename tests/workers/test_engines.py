@@ -26,7 +26,7 @@ from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.results.store import Store
 from tunebench.workers.cluster import DaskEngine, open_engine
-from tunebench.workers.engines import LocalEngine
+from tunebench.workers.engines import LocalEngine, in_flight
 
 
 class Scripted:
@@ -320,3 +320,31 @@ def test_sizes_that_are_none(text):
     """Anything else is refused."""
     with pytest.raises(UsageError, match="write 500M or 2G"):
         plan.bytes_of(text)
+
+
+class AtOnce:
+    """An engine of one worker that is done with whatever it is given, and notes what."""
+
+    workers = 1
+
+    def __init__(self):
+        self.given = []
+
+    def submit(self, function, argument, timeout):
+        """See `tunebench.workers.engines.Engine`."""
+        self.given.append(argument)
+        done = Future()
+        done.set_result(function(argument))
+        return done
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_worker_need_not_wait_for_what_is_done_with_its_result(ahead):
+    """Its next piece is there before the last is yielded, with ``ahead``; one that comes later is done too."""
+    engine, todo = AtOnce(), ["first", "second"]
+    seen = []
+    for argument, _ in in_flight(engine, len, lambda: todo.pop(0) if todo else None, None, ahead=ahead):
+        seen.append((argument, len(engine.given)))
+        if argument == "second":
+            todo.append("late")
+    assert seen == [("first", 1 + ahead), ("second", 2), ("late", 3)]

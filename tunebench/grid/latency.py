@@ -6,11 +6,11 @@ import copy
 import math
 import statistics
 from collections.abc import Sequence
+from time import perf_counter as timer
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark.utils.timer import timer
 
 from tunebench.grid.evaluation import hosts_part, model_of
 from tunebench.grid.finishing import rebuilt
@@ -115,11 +115,19 @@ def in_turn(tuned: nn.Module, original: nn.Module, x: Tensor) -> tuple[float, fl
 
 
 def seconds_of(model: nn.Module, x: Tensor, number: int) -> float:
-    """Mean seconds of ``number`` forwards."""
+    """Mean seconds of ``number`` forwards, from an idle device to an idle one."""
+    finish(x.device)
     start = timer()
     for _ in range(number):
         model(x)
-    return float(timer() - start) / number
+    finish(x.device)
+    return (timer() - start) / number
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU was given to do; torch's own timer does it too, and takes a tenth of a second to import."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def settled(ratios: Sequence[float]) -> bool:

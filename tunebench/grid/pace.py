@@ -55,7 +55,7 @@ def paced(
         return job
 
     try:
-        for job, future in in_flight(engine, function, timed, timeout):
+        for job, future in in_flight(engine, function, timed, timeout, ahead=True):
             if not future.cancelled() and future.exception() is None:
                 trials = job.options.trials
                 place = name_of(job.cell.dataset, job.cell.model, job.cell.tuner)

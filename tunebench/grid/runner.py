@@ -7,6 +7,8 @@ import os
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from tunebench.cache import in_use
 from tunebench.errors import StoreError, UsageError
@@ -43,22 +45,23 @@ def run(
     """Run what is missing of ``suite`` into ``options.out``; returns the number of cells of each status.
 
     ``errand`` is done beside originals and cells, and has ended, well or not, before latency is measured.
-    ``meanwhile`` is called here, once every name is resolved: of a new run the server of workers still starts then.
+    ``meanwhile`` too, in a thread of this process, once every name is resolved: this one has nothing to do but wait.
     """
     observer = observer or Silent()
     store = Store(options.out)
     store.examine()
     check_protocol(store, suite, observer)
-    with contextlib.closing(local_engine(options)) as local:
+    with contextlib.closing(local_engine(options)) as local, ThreadPoolExecutor(1) as threads:
         # Before any plugin can change the environment that all cells see. A finished grid needs no server at all.
         local.warm_up(now=not store.lock_path.exists())
         plan = make_plan(suite, options)
-        if meanwhile:
-            meanwhile()
+        aside = [threads.submit(meanwhile)] if meanwhile else []
         preparation = Preparation(ready, make_ready_elsewhere)
         with contextlib.closing(open_engine(options.executor, local, options.memory, preparation)) as engine:
             architectures(plan, local, observer, options)
-            return run_plan(plan, options, observer, local, engine, errand)
+            if errand:
+                aside.append(send(local, errand))
+            return run_plan(plan, options, observer, local, engine, aside)
 
 
 def local_engine(options: RunOptions) -> LocalEngine:
@@ -73,17 +76,17 @@ def run_plan(
     observer: Observer,
     local: LocalEngine,
     engine: Engine,
-    errand: Errand | None = None,
+    aside: Sequence[Future[Any]] = (),
 ) -> dict[str, int]:
     """`run` from the point where every name is resolved and every network has been looked at.
 
-    Cells are computed by ``engine``; originals are trained and latency is measured by ``local``.
+    Cells are computed by ``engine``; originals are trained and latency is measured by ``local``, once all that goes on
+    ``aside`` has ended.
     """
     store, timeout = Store(options.out), suites.seconds_of(plan.suite.timeout)
     for plugin, problem in plan.registry.problems.items():
         observer.warn(f"plugin {plugin!r} is not used: {problem}")
     store.prepare()
-    sent = send(local, errand) if errand else None
     with in_use({folder for key in plan.originals() for folder in (data_folder(key.data), key.folder)}):
         records = train_originals(plan, local, observer, options)
         jobs = list(make_jobs(plan, records, options))
@@ -91,8 +94,7 @@ def run_plan(
         counts = Counter(record_failures(jobs, plan, store, options, observer))
         jobs = [job for job in jobs if job.original in records]
         counts += Counter(run_cells(jobs, store, engine, observer, options, timeout))
-        if sent is not None:
-            await_end(sent)
+        await_end(*aside)
         if options.latency:
             time_cells(jobs, store, local, observer, options, timeout)
     return dict(counts)

@@ -31,7 +31,7 @@ def time_cells(
 
     Only the first seed of every row: latency belongs to the architecture, and a fine-tuned cell has to be tuned again.
     Of all networks that are built like their original one is timed. The others are only to be tuned again, which
-    ``engine`` does side by side once that one is known.
+    ``engine`` does side by side once that one is known; a choice that is the original itself need not be.
     """
     todo = [
         (job, record)
@@ -41,7 +41,9 @@ def time_cells(
     if not todo:
         return
     observer.stage("latency", len(todo))
-    first = {job.original: job for job, _ in reversed(todo)}
+    first: dict[OriginalKey, Job] = {}
+    for job, _ in sorted(todo, key=is_original, reverse=True):
+        first.setdefault(job.original, job)
     rest = [work for work in todo if work[0] is not first[work[0].original]]
     timing = Timing(store, observer, timeout)
     with closing(LocalEngine(1, engine.memory)) as alone:
@@ -76,18 +78,20 @@ class Timing:
         queue, other = deque(todo), []
 
         def take() -> Any:
-            if not queue:
-                return None
-            job, record = queue.popleft()
-            return job, record, self.twins.get(job.original), alone
+            while queue:
+                job, record = queue.popleft()
+                twin = self.twins.get(job.original)
+                if twin is None or not is_original((job, record)):
+                    return job, record, twin, alone
+                self.done(job, {**twin, "key": job.key})
+            return None
 
         for (job, record, *_), future in in_flight(engine, time_job, take, self.timeout):
-            name = str(job.cell.path.with_suffix(""))
             try:
                 content = result_of(future)
             except Exception as exc:
                 if was_lost(exc):
-                    self.observer.warn(f"{name} is not timed: {in_words(exc)}; run again")
+                    self.observer.warn(f"{name_of(job)} is not timed: {in_words(exc)}; run again")
                     continue
                 content = {"key": job.key, **failure("error", in_words(exc))}
             if content is None:
@@ -95,9 +99,25 @@ class Timing:
                 continue
             if content.get("like_original"):
                 self.twins[job.original] = content
-            self.store.put("times", job.cell, content)
-            self.observer.step(name)
+            self.done(job, content)
         return other
+
+    def done(self, job: Job, content: Record) -> None:
+        """Write down the measurement of a cell."""
+        self.store.put("times", job.cell, content)
+        self.observer.step(name_of(job))
+
+
+def is_original(work: Work) -> bool:
+    """Whether the choice that is timed is the unchanged original, so that there is nothing to tune again."""
+    job, record = work
+    point = record["points"]["plain"][str(job.options.demand)]
+    return bool(point["fell_back"] and point["shift"] == 0)
+
+
+def name_of(job: Job) -> str:
+    """A cell's name for people."""
+    return str(job.cell.path.with_suffix(""))
 
 
 def time_job(work: tuple[Job, Record, Record | None, bool]) -> Record | None:

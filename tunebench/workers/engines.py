@@ -177,14 +177,30 @@ def result_of(future: Future[Any]) -> Any:
 
 
 def in_flight(
-    engine: Engine, function: Callable[[Any], Any], take: Callable[[], Any], timeout: float | None
+    engine: Engine,
+    function: Callable[[Any], Any],
+    take: Callable[[], Any],
+    timeout: float | None,
+    *,
+    ahead: bool = False,
 ) -> Iterator[tuple[Any, Future[Any]]]:
-    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done."""
+    """Keep the engine busy with what ``take`` hands out, None when there is nothing now; yield what is done.
+
+    With ``ahead`` the place of what is done is taken before it is yielded, so that no worker waits for what is done
+    with it then; else afterwards.
+    """
     pending: dict[Future[Any], Any] = {}
-    while True:
+
+    def fill() -> None:
         while len(pending) < engine.workers and (argument := take()) is not None:
             pending[engine.submit(function, argument, timeout)] = argument
+
+    while True:
+        fill()
         if not pending:
             return
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            yield pending.pop(future), future
+            argument = pending.pop(future)
+            if ahead:
+                fill()
+            yield argument, future

@@ -22,9 +22,9 @@ def send(engine: Engine, errand: Errand) -> Future[Any]:
     return engine.submit(run_errand, errand, SECONDS)
 
 
-def await_end(sent: Future[Any]) -> None:
-    """Wait until an errand has ended, well or not: what is timed next is to be alone."""
-    wait([sent])
+def await_end(*sent: Future[Any]) -> None:
+    """Wait until errands have ended, well or not: what is timed next is to be alone."""
+    wait(sent)
 
 
 def run_errand(errand: Errand) -> None:
