@@ -121,7 +121,8 @@ class Tuner:
 
     honours: frozenset[str] = frozenset()
     """Limits of the user's that everything it proposes keeps, by their names in `TuningTask`: ``max_steps``,
-    ``protect``, ``synapse_layers``, ``max_new_params``, ``max_weight``. The host refuses what breaks one in any case.
+    ``protect``, ``synapse_layers``, ``max_new_params``, ``max_weight``. The host refuses what breaks one in any case,
+    but cannot count steps: ``max_steps`` is for the tuner to keep.
     """
 
     def search_space(self) -> Mapping[str, BaseDistribution]:
