@@ -16,6 +16,7 @@ import time
 
 import pytest
 import torch
+from references import note, task_of
 from torch.nn.functional import cross_entropy
 
 from tunebench.datasets import Place, open_dataset
@@ -28,10 +29,12 @@ from tunebench.results.metrics import operating_point
 from tunebench.selection.search import search
 from tunebench.selection.selector import SearchOptions
 from tunebench.testing import small_task
-from tunebench.testing.points import middle
+from tunebench.testing.points import corners, middle
 
 TRIALS, BUDGET, STEPS, ROUNDS = 10, 1.0, 100, 5
 REGISTRY = load_registry()
+REFIT_SECONDS = 3.0
+"""What a trial of `refit-all` may take on MNIST, model 1."""
 
 
 def reference_seconds(task):
@@ -88,3 +91,18 @@ def test_bench_tuner(benchmark, name):
     assert after["dot_rv"] >= 0
     if name == "original":
         assert after == before
+
+
+def test_bench_refit_all(benchmark, mnist):
+    """A trial of `refit-all`, 50,000 samples of MNIST and all hidden units of model 1, slowest corner, one thread."""
+    torch.set_num_threads(1)
+    task, tuner, seconds = task_of("model1"), REGISTRY.tuner("refit-all"), []
+    prepared = tuner.prepare(task)
+    for params in corners(tuner.search_space()):
+        start = time.thread_time()
+        tuner.tune(task, params, prepared)
+        seconds.append(time.thread_time() - start)
+    benchmark.pedantic(lambda: tuner.tune(task, middle(tuner.search_space()), prepared), rounds=1)
+    what = f"a trial of refit-all, {len(task.y_train):,} x {task.hidden_train.shape[1]} (MNIST)"
+    note(benchmark, what, f"{REFIT_SECONDS:g} s", max(seconds) / REFIT_SECONDS, 1.0)
+    assert max(seconds) <= REFIT_SECONDS
