@@ -5,6 +5,7 @@ Nothing here imports torch, as in `tunebench.tuner`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ class Compression:
 def share(text: str, most: float = 1.0) -> float:
     """A share above 0 and below 1, or up to ``most`` where that is more; ValueError for anything else."""
     with suppress(ValueError):
-        value = float(text)
+        value = float(text) if re.fullmatch(r"[0-9.eE+-]+", text) else 0.0  # no blanks, nor digits of other scripts
         if 0 < value <= most and not value == most == 1.0:
             return value
     raise ValueError(f"give a share above 0 and {'below 1' if most == 1.0 else f'at most {most:g}'}, such as 0.5")

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from tunebench.errors import UsageError
-from tunebench.naming import inert, printable
+from tunebench.naming import cut, inert, printable
+from tunebench.own.door import require_regular
 from tunebench.own.promise import Ints
 from tunebench.results.store import write_text
 
 LABEL = "label"
 """The column to fill in."""
+LARGEST = 2**26
+"""Bytes of a table: a million lines."""
 
 
 def ask(
@@ -56,17 +59,17 @@ def answered(file: Path, paths: Sequence[str], rows: Sequence[int], names: Seque
     numbers = {shown(name): number for number, name in enumerate(names)} | {n: k for k, n in enumerate(names)}
     labels = np.full(len(paths), -1, dtype=np.int64)
     for line, (path, label) in enumerate(found, start=2):
-        where = f"{file} line {line}"
+        where, named = f"{file} line {line}", cut(repr(path), 200)
         if path not in wanted:
             raise UsageError(
-                f"{where}: {path!r} was not asked for; fill in the file that --ask wrote for these networks"
+                f"{where}: {named} was not asked for; fill in the file that --ask wrote for these networks"
             )
         if labels[wanted[path]] >= 0:
-            raise UsageError(f"{where}: {path!r} stands there twice; keep one line")
+            raise UsageError(f"{where}: {named} stands there twice; keep one line")
         if not label:
-            raise UsageError(f"{where}: {path!r} has no label; every line needs one")
+            raise UsageError(f"{where}: {named} has no label; every line needs one")
         if label not in numbers:
-            raise UsageError(f"{where}: {label!r} is no class; there are {', '.join(names[:12])}")
+            raise UsageError(f"{where}: {cut(repr(label), 80)} is no class; there are {', '.join(names[:12])}")
         labels[wanted[path]] = numbers[label]
     missing = [path for path, row in wanted.items() if labels[row] < 0]
     if missing:
@@ -75,12 +78,15 @@ def answered(file: Path, paths: Sequence[str], rows: Sequence[int], names: Seque
 
 
 def read(file: Path) -> list[tuple[str, str]]:
-    """Path and label of every line."""
+    """Path and label of every line; UsageError for what is no such table."""
+    require_regular(file, str(file), LARGEST)
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             lines = csv.DictReader(text)
             if not {"path", LABEL} <= set(lines.fieldnames or ()):
                 raise UsageError(f"{file} has no columns path and {LABEL}; fill in the file that --ask wrote")
+            if any(list(lines.fieldnames or ()).count(name) > 1 for name in ("path", LABEL)):
+                raise UsageError(f"{file} has two columns of one name; fill in the file that --ask wrote")
             return [((line["path"] or "").strip(), (line[LABEL] or "").strip()) for line in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise UsageError(f"{file} cannot be read as CSV: {getattr(exc, 'strerror', None) or exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from tunebench.errors import InvalidOutput, UsageError
 from tunebench.networks.activations import forward
-from tunebench.networks.probe import built
+from tunebench.networks.probe import built, said
+from tunebench.own.door import require_regular
 from tunebench.own.network import own_network, read_weights
 from tunebench.own.promise import Ints
 
@@ -26,27 +28,32 @@ def predictions(file: Path, model: str | None, x: np.ndarray, classes: int | Non
     """
     inputs = torch.from_numpy(np.ascontiguousarray(x)).float()
     logits = program_logits(file, inputs) if file.suffix == ".pt2" else state_logits(file, model, inputs, classes)
-    if logits.dim() != 2 or len(logits) != len(inputs) or not bool(torch.isfinite(logits).all()):
+    if logits.dim() != 2 or len(logits) != len(inputs) or not logits.shape[1]:
         raise InvalidOutput(f"{file}: gives {tuple(logits.shape)} for {len(inputs)} samples; logits (N, C) are needed")
+    if not bool(torch.isfinite(logits).all()):
+        raise InvalidOutput(f"{file}: gives NaN or infinite logits for these samples; look at its weights")
     return logits.argmax(1).numpy().astype(np.int64), logits.shape[1]
 
 
 def program_logits(file: Path, x: Tensor) -> Tensor:
     """Logits of a ``torch.export`` program, which is code: torch unpickles and evaluates what such a file holds."""
+    require_regular(file, str(file))
     try:
-        program = torch.export.load(file).module()
+        with warnings.catch_warnings():  # torch's words about files that are then refused
+            warnings.simplefilter("ignore")
+            program = torch.export.load(file).module()
         with torch.no_grad():
             return torch.cat([program(rows).float() for rows in torch.split(x, ROWS)])
     except OSError as exc:
         raise UsageError(f"{file}: {exc.strerror or exc}") from exc
     except Exception as exc:
-        raise UsageError(f"{file} does not run on these samples: {type(exc).__name__}: {exc}") from exc
+        raise UsageError(f"{file} does not run on these samples: {said(exc)}") from exc
 
 
 def state_logits(file: Path, model: str | None, x: Tensor, classes: int | None) -> Tensor:
     """Logits of a state dict in the network that ``model`` names."""
     if model is None:
         raise UsageError(f"{file} holds numbers alone; name their network with --model FILE.py:NAME, or give a .pt2")
-    outputs = classes or next(reversed(read_weights(file).values())).shape[0]
+    outputs = classes or next(reversed(read_weights(file).values())).shape[:1].numel()
     network = own_network(model, file, tuple(x.shape[1:]), outputs)
     return forward(built(network.spec, tuple(x.shape[1:]), outputs), x)

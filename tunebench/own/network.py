@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tunebench.errors import UsageError
-from tunebench.naming import printable
+from tunebench.naming import cut, printable
 from tunebench.networks.catalog import PLAIN, weights_of
 from tunebench.networks.models import find_model
 from tunebench.networks.probe import built
 from tunebench.networks.recipes import Recipe
 from tunebench.networks.spec import ModelSpec
+from tunebench.own.door import require_regular
 
 LEARNING_RATE = 0.01
 """What fine-tuning searches multiples of, since nobody tells how the network was trained."""
@@ -89,7 +91,7 @@ def with_weights(spec: ModelSpec, state: Mapping[str, Tensor], path: Path) -> An
         ]
         if faults:
             more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-            text = printable("; ".join(faults[:3]))
+            text = printable("; ".join(cut(fault, 100) for fault in faults[:3]))
             raise UsageError(f"weights {path} are of another architecture than {short(spec.name)}: {text}{more}")
         model.load_state_dict(found)
         return model
@@ -100,27 +102,56 @@ def with_weights(spec: ModelSpec, state: Mapping[str, Tensor], path: Path) -> An
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a safetensors file, or in a ``.pt`` or ``.pth`` file by torch's weights-only reader.
 
-    UsageError for anything else. Nothing in either format can run code.
+    UsageError for anything else. Nothing in either format can run code, or be larger than its file.
     """
+    require_regular(path, f"weights {path}")
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise UsageError(f"weights {path}: give a state dict as .safetensors, .pt or .pth")
+    if path.suffix != ".safetensors" and packed(path):
+        raise UsageError(f"weights {path} are compressed, which torch.save never does; save them again")
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        if path.suffix not in (".pt", ".pth"):
-            raise UsageError(f"weights {path}: give a state dict as .safetensors, .pt or .pth")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as exc:
-        raise UsageError(f"weights {path}: {exc.strerror or exc}") from exc
-    except UsageError:
-        raise
-    except (SafetensorError, Exception) as exc:
+        with warnings.catch_warnings():  # torch's words about files that are then refused
+            warnings.simplefilter("ignore")
+            found: Any = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, map_location="cpu", weights_only=True)
+            )
+    except Exception as exc:
         hint = "save model.state_dict(), not the model" if path.suffix != ".safetensors" else "save it again"
         raise UsageError(f"weights {path} cannot be read as a state dict; {hint}") from exc
     for key in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not found:
         raise UsageError(f"weights {path} hold no state dict; save model.state_dict()")
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor) or not plain(value):
+            raise UsageError(
+                f"weights {path} hold {cut(repr(key), 80)}, which is no array of numbers of its own size; "
+                "save model.state_dict()"
+            )
     return dict(found)
+
+
+def packed(path: Path) -> bool:
+    """Whether a file is a zip archive with compressed members, which can unpack to more than any memory holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+    except Exception:  # torch's older format, or nothing at all
+        return False
+
+
+def plain(value: Tensor) -> bool:
+    """Whether a tensor is an array of real numbers that all stand in the file: one number can be said to be millions.
+
+    A sparse, nested, quantised or complex tensor is none, nor is one on the meta device.
+    """
+    strided = value.layout == torch.strided and value.device.type == "cpu" and not value.is_nested
+    if not strided or value.is_quantized or value.is_complex():
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def require_elsewhere(out: Path, weights: Path | None) -> None:
