@@ -54,26 +54,32 @@ def test_suggestions():
     assert "known: cw-p, sj" in str(unknown_name("tuner", "zzz", ["sj", "cw-p"]))
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("\x1b[2Jgone", "\\x1b[2Jgone"),
-        ("\x9b2J", "\\x9b2J"),
-        ("a\u202egpj.exe", "a\\u202egpj.exe"),
-        ("a\u200fb\u061c", "a\\u200fb\\u061c"),
-        ("sj\u200b", "sj\\u200b"),
-        ("sj\U000e0041", "sj\\U000e0041"),
-        ("\ufeffmnist", "\\ufeffmnist"),
-        ("caf\udce9", "caf\\udce9"),
-        ("a\rb\r\nc\td", "a\\rb\nc\td"),
-        ("Jos\u00e9 \u732b \u0646\u200c\u0645 +5", "Jos\u00e9 \u732b \u0646\u200c\u0645 +5"),
-    ],
-)
+SHOWN = [
+    ("\x1b[2Jgone", "\\x1b[2Jgone"),
+    ("\x9b2J", "\\x9b2J"),
+    ("a\u202egpj.exe", "a\\u202egpj.exe"),
+    ("a\u200fb\u061c", "a\\u200fb\\u061c"),
+    ("sj\u200b", "sj\\u200b"),
+    ("sj\U000e0041", "sj\\U000e0041"),
+    ("\ufeffmnist", "\\ufeffmnist"),
+    ("caf\udce9", "caf\\udce9"),
+    ("a\rb\r\nc\td", "a\\rb\nc\td"),
+]
+"""What acts on a terminal or hides, and how it is shown."""
+
+
+@pytest.mark.parametrize(("text", "shown"), SHOWN)
 def test_what_acts_on_a_reader_becomes_an_escape(text, shown):
-    """Terminal controls, marks of direction and hidden letters are shown; letters of any language stay."""
+    """Terminal controls, marks of direction and hidden letters are shown."""
     assert printable(text) == shown
     assert "\n" not in one_line(text)
     shown.encode()
+
+
+def test_letters_of_any_language_stay():
+    """With the joiners that some of them need."""
+    text = "Jos\u00e9 \u732b \u0646\u200c\u0645 +5"
+    assert printable(text) == one_line(text) == text
 
 
 @pytest.mark.parametrize(

@@ -164,21 +164,27 @@ def test_a_page_is_made_again_when_its_figures_change(board, tmp_path):
     assert (tmp_path / "index.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+FORMULAS = {"dataset": "=1+1", "model": "+2", "tuner": "-x", "target_name": "@sum", "reason": "\t=cmd|' /C calc'!A0"}
+
+
 def test_csv_starts_no_formula_and_keeps_numbers(board):
     """Texts that a spreadsheet would compute get an apostrophe; figures are the same as before."""
-    texts = {"dataset": "=1+1", "model": "+2", "tuner": "-x", "target_name": "@sum", "reason": "\t=cmd|' /C calc'!A0"}
-    rows = [{**row, **texts, "ta_gain": -0.25} for row in board.rows]
+    rows = [{**row, **FORMULAS, "ta_gain": -0.25} for row in board.rows]
     found = list(csv.DictReader(io.StringIO(render(replace(board, rows=rows), "csv"))))
     for row in found:
-        assert {name: row[name] for name in texts if name in row} == {
-            name: "'" + text for name, text in texts.items() if name in row
+        assert {name: row[name] for name in FORMULAS if name in row} == {
+            name: "'" + text for name, text in FORMULAS.items() if name in row
         }
         assert float(row["ta_gain"]) == -0.25
 
 
-def test_notes_stay_on_their_line(board):
-    """A remark with line ends cannot leave a LaTeX comment, nor start a line of Markdown."""
-    hostile = replace(board, notes=["calm\n\\input{/etc/passwd}\n# Heading\n\u202eknil"])
+NOTES = ["calm\n\\input{/etc/passwd}", "calm\n# Heading", "\u202eknil"]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_notes_stay_on_their_line(board, note):
+    """A remark with line ends cannot leave a LaTeX comment, nor start a line of Markdown, nor turn a line around."""
+    hostile = replace(board, notes=[note])
     for line in render(hostile, "latex").splitlines():
         assert line.startswith("%") or "passwd" not in line
     assert "\n# Heading" not in render(hostile, "markdown")

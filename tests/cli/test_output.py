@@ -20,9 +20,10 @@ def test_there_is_one_door():
     assert found == DOORS
 
 
-@pytest.mark.parametrize(
-    "name", ["\x1b[2J\x1b]0;owned\x07", "a\u202etxt", "line\nbreak", "caf\udce9", "\u200eltr\x9b1A"]
-)
+PATHS = ["\x1b[2J\x1b]0;owned\x07", "a\u202etxt", "line\nbreak", "caf\udce9", "\u200eltr\x9b1A"]
+
+
+@pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("command", ["leaderboard", "gate", "merge", "run"])
 def test_strange_paths_are_shown_as_escapes(tmp_path, command, name):
     """A path that is no run, or cannot be one, is named in one printable line."""

@@ -85,11 +85,15 @@ def test_archives_that_are_refused(tmp_path, members, told):
 
 
 def test_a_zip_is_read_with_the_same_care(tmp_path):
-    """Its names are checked too, and a protected one is told."""
+    """Its names are checked too."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("../a.png", b"text")
     assert "leads out of its folder" in failure(f"imagefolder:{tmp_path}/a.zip", NOWHERE)
     assert not (tmp_path.parent / "a.png").exists()
+
+
+def test_a_protected_zip_is_told(tmp_path):
+    """It is named, and nobody is asked for a password."""
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("train/ant/1.png", b"text")
     content = bytearray((tmp_path / "b.zip").read_bytes())

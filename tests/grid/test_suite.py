@@ -97,6 +97,8 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot read the suite"):
         load_suite(tmp_path / "bad.toml", {})
+    with pytest.raises(UsageError, match="larger than 1 MiB"):
+        load_suite(Path("/dev/zero"), {})
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("7", 7), (" 2 m ", 120)])

@@ -156,30 +156,28 @@ def test_a_compressed_bomb_does_not_go_off(sample):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-def test_files_that_are_no_files(sample, tmp_path):
-    """A folder, a pipe, a device, a loop of links, an empty and a huge file in a cell's place are refused at once."""
+NO_FILES = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a loop of links": lambda path: path.symlink_to(path),
+    "an empty file": lambda path: path.touch(),
+    "a terabyte": lambda path: (path.touch(), os.truncate(path, 2**40)),
+    "a million brackets": lambda path: path.write_text("[" * 10**6),
+    "another schema": lambda path: path.write_text('{"schema": 1, "checksum": "", "content": {}}'),
+}
+
+
+@pytest.mark.parametrize("case", NO_FILES)
+def test_files_that_are_no_files(sample, case):
+    """What stands in a cell's place and is no record is refused at once."""
     store, cell, _ = sample
     path = store.path("cells", cell)
-
-    def huge():
-        path.touch()
-        os.truncate(path, 2**40)
-
-    for make in (
-        path.mkdir,
-        lambda: os.mkfifo(path),
-        lambda: path.symlink_to("/dev/zero"),
-        lambda: path.symlink_to(path),
-        path.touch,
-        huge,
-        lambda: path.write_text("[" * 10**6),
-        lambda: path.write_text('{"schema": 1, "checksum": "", "content": {}}'),
-    ):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        make()
-        with pytest.raises(Damaged):
-            store.get("cells", cell)
-    path.unlink()
+    path.unlink(missing_ok=True)
+    NO_FILES[case](path)
+    with pytest.raises(Damaged):
+        store.get("cells", cell)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_names_cannot_leave_the_folder(sample, tmp_path):
@@ -227,18 +225,18 @@ def test_a_leaderboard_counts_none_of_them(digits_run, tmp_path):
     assert sum("is not counted" in note for note in board.notes) == len(paths)
 
 
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (("suite", "seeds"), 10**18),
-        (("suite", "budget"), "1.0"),
-        (("tuners",), ["../../x"]),
-        (("targets",), {"digits": ["1"]}),
-        (("targets", "digits/model1"), ["one"]),
-        (("suite", "name"), "\x1b[2J"),
-        (("inputs",), {}),
-    ],
-)
+STRANGE_LOCKS = [
+    (("suite", "seeds"), 10**18),
+    (("suite", "budget"), "1.0"),
+    (("tuners",), ["../../x"]),
+    (("targets",), {"digits": ["1"]}),
+    (("targets", "digits/model1"), ["one"]),
+    (("suite", "name"), "\x1b[2J"),
+    (("inputs",), {}),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), STRANGE_LOCKS)
 def test_a_strange_lock_file_is_an_error_of_one_line(sample, path, value):
     """A forged suite.lock.json ends in one line, not in an endless loop or a traceback."""
     store = sample[0]

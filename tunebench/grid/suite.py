@@ -101,9 +101,11 @@ def load_suite(path: Path | None, overrides: Mapping[str, Any]) -> Suite:
         text, source = embedded_text(), "the embedded suite"
     else:
         try:
-            if path.stat().st_size > LARGEST_SUITE:
+            with path.open("rb") as file:
+                raw = file.read(LARGEST_SUITE + 1)  # a device has no size, and no end
+            if len(raw) > LARGEST_SUITE:
                 raise UsageError(f"{path} is larger than {LARGEST_SUITE // 2**20} MiB; that is no suite")
-            text, source = path.read_text(encoding="utf-8-sig"), str(path)
+            text, source = raw.decode("utf-8-sig"), str(path)
         except (OSError, UnicodeDecodeError) as exc:
             raise UsageError(f"cannot read the suite {path}: {getattr(exc, 'strerror', None) or exc}") from exc
     return replace(parse_suite(text, source), **given)
