@@ -2,80 +2,25 @@
 
 from __future__ import annotations
 
-import gc
-import time
-from pathlib import Path
-
-import psutil
 import pytest
-import trivial
 import tunebench_finetune
 from helpers import finish
-
-from tunebench.grid import plan, runner
-from tunebench.grid.evaluation import run_cell
-from tunebench.grid.observer import Silent
-from tunebench.grid.suite import Suite
-from tunebench.plugins import PluginFile
-from tunebench.results.store import Store
-from tunebench.workers.engines import LocalEngine
+from overhead import measured
 
 CELLS = 1000
 TRAINED = [tuner.name for tuner in tunebench_finetune.tunebench_tuners()]
 
 
-class Memory(Silent):
-    """Takes this process's memory, in bytes, after every cell."""
-
-    def __init__(self):
-        self.seen = []
-
-    def step(self, note):
-        """See `tunebench.grid.observer.Observer`."""
-        self.seen.append(psutil.Process().memory_info().rss)
-
-
-def processor_time():
-    """Seconds of processor time that this process, the server of workers and all ended workers have taken."""
-    mine = psutil.Process()
-    return sum(mine.cpu_times()[:2]) + sum(sum(child.cpu_times()[:4]) for child in mine.children())
-
-
 def test_a_thousand_trivial_cells(own_cache, tmp_path):
     """1,000 cells that do nothing: an overhead of at most 100 ms each, and the runner's memory stays flat."""
-    suite = Suite(
-        datasets=("digits",),
-        models=("mlp:8",),
-        tuners=("trivial-*",),
-        targets=("all",),
-        seeds=2,
-        trials=2,
-        recipe="quick",
-    )
-    options = plan.RunOptions(tmp_path / "out", 2, plugins=(PluginFile.read(Path(trivial.__file__)),))
-    made = plan.make_plan(suite, options)
-    engine, memory = LocalEngine(2, 2**31), Memory()
-    records = runner.train_originals(made, engine, Silent(), options)
-    jobs = list(plan.make_jobs(made, records, options))
-    assert len(jobs) == CELLS
-    run_cell(jobs[0])  # once, for what this process has not imported yet
-    alone = time.process_time()
-    for job in jobs[:20]:
-        run_cell(job)
-    alone = (time.process_time() - alone) / 20
-    engine.submit(len, (), None).result()  # the server has started
-    gc.collect()
-    spent, began = processor_time(), time.perf_counter()
-    counts = runner.run_cells(jobs, Store(options.out), engine, memory, options, 60)
-    wall, spent = (time.perf_counter() - began) / CELLS, (processor_time() - spent) / CELLS
-    engine.close()
-    assert counts == {"ok": CELLS}
-    growth = max(memory.seen[-100:]) - max(memory.seen[100:200])
+    found = measured(tmp_path / "out", "trivial-*", seeds=2)
+    assert found.counts == {"ok": CELLS}
+    growth = max(found.memory[-100:]) - max(found.memory[100:200])
     print(
-        f"overhead {1000 * (spent - alone):.0f} ms of processor time beside {1000 * alone:.0f} ms of a cell's own; "
-        f"{1000 * wall:.0f} ms on the clock with 2 workers; memory grew by {growth / 2**20:.1f} MiB over 800 cells"
+        f"overhead {1000 * found.overhead:.0f} ms of processor time beside {1000 * found.alone:.0f} ms of its own; "
+        f"{1000 * found.wall:.0f} ms on the clock with 2 workers; memory grew by {growth / 2**20:.1f} MiB"
     )
-    assert spent - alone <= 0.100
+    assert found.overhead <= 0.100
     assert growth < 20 * 2**20
 
 
