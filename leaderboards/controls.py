@@ -2,6 +2,8 @@ r"""Controls, as a plugin file: what the parts of `lift` are worth, and `refit-s
 
 tunebench run leaderboards/mnist-converged/suite.toml --plugin leaderboards/controls.py \
   -t lift-unaugmented -t refit-sparse-7 -o OUT
+tunebench run leaderboards/fashion-mnist-converged/suite.toml --plugin leaderboards/controls.py \
+  -t refit-sparse-7 -t refit-sparse -t smvt-sj-exact -t logit-bias -o OUT
 """
 
 from collections.abc import Mapping
