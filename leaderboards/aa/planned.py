@@ -1,7 +1,7 @@
 """Are planned contrasts calibrated? Simulated nulls and planted effects; writes planned.md beside this file.
 
 Usage: python leaderboards/aa/planned.py [RUN ...] [--nulls 2000] [--draws 200]. RUN are run folders whose stored
-predictions are resampled; the committed leaderboards by default. Effects are planted in the first of them.
+predictions are resampled; the committed leaderboards of converged originals by default.
 """
 
 import argparse
@@ -13,12 +13,13 @@ from tabulate import tabulate
 from tunebench.boards import calibration, comparison, contrasts, leaderboard
 
 HERE = Path(__file__).parent
-COMMITTED = [HERE.parent / name for name in ("mnist", "fashion-mnist")]
+COMMITTED = [HERE.parent / name for name in ("mnist-converged", "fashion-mnist-converged")]
 HEAD = """# Planned contrasts
 
-Made by `tox -e aa`. Every tuner is held against the untuned original and against `logit-bias`: few enough questions
-for true differences to be found among thirty tuners. How often equal tuners are called different, and how large a
-difference has to be to be seen:"""
+Made by `python leaderboards/aa/planned.py --nulls {nulls} --draws {draws}`; `tox -e aa` takes the defaults. Every
+tuner is held against the untuned original and against `logit-bias`: few enough questions for true differences to be
+found among thirty tuners. How often equal tuners are called different, and how large a difference has to be to be
+seen:"""
 
 
 def main() -> None:
@@ -28,13 +29,16 @@ def main() -> None:
     parser.add_argument("--nulls", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=200)
     args = parser.parse_args()
-    text = "\n\n".join([HEAD, nulls(args.runs, args.nulls), effects(args.runs[0], args.draws)])
+    head = HEAD.format(nulls=args.nulls, draws=args.draws)
+    text = "\n\n".join([head, nulls(args.runs, args.nulls), effects(args.runs, args.draws)])
     (HERE / "planned.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
 CROWD = 30
 """How many tuners planned contrasts are calibrated with, at least."""
+SIZES = (1.0, 2.0, 3.0)
+"""Planted effects, in points of TA."""
 
 
 def crowds(run: Path):
@@ -79,21 +83,28 @@ def nulls(runs: list[Path], count: int) -> str:
     return f"## No tuner is better\n\n{words}\n\n{table}"
 
 
-def effects(run: Path, draws: int) -> str:
-    """How often a planted effect is found in planned contrasts, in every block of a run."""
-    rows, sizes = [], (1.0, 2.0, 3.0)
-    for name, variant, correct, labels, targets, controls in crowds(run):
-        rates = [calibration.planned_power(correct, labels, targets, controls, size, draws=draws) for size in sizes]
-        rows.append([name, variant, correct.shape[1], *(both[k].rate for k in (0, 1) for both in rates)])
-    for variant in comparison.RANKED:
-        mine = [row for row in rows if row[1] == variant and row[0] != "mean"]
-        rows.append(["mean", variant, mine[0][2], *np.mean([row[3:] for row in mine], axis=0)])
+def effects(runs: list[Path], draws: int) -> str:
+    """How often a planted effect is found in planned contrasts, in every block of the runs and as a mean of each."""
+    rows = [row for run in runs for row in found_in(run, draws)]
     shown = [[*row[:3], *(f"{100 * share:.0f} %" for share in row[3:])] for row in rows]
     headers = ["resampled from", "variant", "seeds"]
-    headers += [f"+{size:g} over {control}" for control in contrasts.CONTROLS for size in sizes]
+    headers += [f"+{size:g} over {control}" for control in contrasts.CONTROLS for size in SIZES]
     words = f"{draws} draws each, another tuner planted in each; how often it is found to be ahead."
     table = tabulate(shown, headers, tablefmt="github", disable_numparse=True)
     return f"## A planted effect\n\n{words}\n\n{table}"
+
+
+def found_in(run: Path, draws: int) -> list[list]:
+    """[block, variant, seeds, a share for each control and size] of every block of a run, then their means."""
+    rows = []
+    for name, variant, correct, labels, targets, controls in crowds(run):
+        rates = [calibration.planned_power(correct, labels, targets, controls, size, draws=draws) for size in SIZES]
+        rows.append([name, variant, correct.shape[1], *(both[k].rate for k in (0, 1) for both in rates)])
+    for variant in comparison.RANKED:
+        mine = [row for row in rows if row[1] == variant]
+        means = np.mean([row[3:] for row in mine], axis=0)
+        rows.append([f"mean of {run.name}", variant, mine[0][2], *means])
+    return rows
 
 
 if __name__ == "__main__":
