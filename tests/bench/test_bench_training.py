@@ -28,6 +28,8 @@ from tunebench.workers.engines import LocalEngine, in_flight
 STEPS, SEEDS = 3000, 4
 FEW = 300
 """Steps of a round where training is held against its matrix products."""
+TARGET_RATIO = 1.5
+"""What a training step is to take at most, in its matrix products."""
 CYCLE = {"schedule": "one-cycle", "steps": FEW, "weight_decay": 5e-4}
 """The schedule of an `Optimiser`, over one round."""
 
@@ -97,7 +99,7 @@ def products_alone(model, times):
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "options"),
+    ("name", "limit", "options"),  # the limits are guards: `TARGET_RATIO` is what is wanted
     [
         ("SGD", 1.7, {}),
         ("momentum", 1.9, {"momentum": 0.9}),
@@ -117,12 +119,18 @@ def test_steps_against_their_matrix_products(benchmark, name, limit, options):
             train(model, minibatches(x, y, FEW, seed), CrossEntropy(), Optimiser(1e-4, **options))
 
     ratio = alternate(ours, lambda: products_alone(models[0], 5), 7)
-    note(benchmark, f"a training step of model 1, {name}", f"its 8 matrix products alone ({source})", ratio, limit)
+    products = f"its 8 matrix products alone ({source})"
+    note(benchmark, f"a training step of model 1, {name}", products, ratio, limit, TARGET_RATIO)
     benchmark.pedantic(ours, rounds=1)
     assert ratio <= limit
 
 
-def test_fine_tuning_against_its_matrix_products(benchmark):
+@pytest.mark.parametrize(
+    ("name", "limit", "optimiser"),
+    [("", 1.7, 1e-4), (", AdamW, one cycle", 2.0, Optimiser(1e-4, "adamw", **CYCLE))],
+    ids=["SGD", "AdamW"],
+)
+def test_fine_tuning_against_its_matrix_products(benchmark, name, limit, optimiser):
     """Eight trials of class-weighted fine-tuning, copies included, against their matrix products."""
     torch.set_num_threads(1)
     x, y, source = inputs()
@@ -132,9 +140,35 @@ def test_fine_tuning_against_its_matrix_products(benchmark):
     def ours():
         for trial in range(8):
             model = copy.deepcopy(original)
-            fine_tune(model, minibatches(x, y, FEW, trial), CrossEntropy(weight), 1e-4, trial)
+            fine_tune(model, minibatches(x, y, FEW, trial), CrossEntropy(weight), optimiser, trial)
 
     ratio = alternate(ours, lambda: products_alone(original, 8), 7)
-    note(benchmark, "a step of weighted fine-tuning", f"its 8 matrix products alone ({source})", ratio, 1.7)
+    products = f"its 8 matrix products alone ({source})"
+    note(benchmark, f"a step of weighted fine-tuning{name}", products, ratio, limit, TARGET_RATIO)
     benchmark.pedantic(ours, rounds=1)
-    assert ratio <= 1.7
+    assert ratio <= limit
+
+
+def stacked_products(models):
+    """The products of `products_alone` for several networks at once, `FEW` times."""
+    parts = [[model[k] for model in models] for k, part in enumerate(models[0]) if isinstance(part, nn.Linear)]
+    weights = [torch.stack([layer.weight.detach() for layer in layers]) for layers in parts]
+    inputs_of = [torch.randn(len(models), 64, weight.shape[2]) for weight in weights]
+    deltas = [torch.randn(len(models), 64, weight.shape[1]) for weight in weights]
+    for _ in range(FEW):
+        for weight, below in zip(weights, inputs_of, strict=True):
+            torch.bmm(below, weight.transpose(1, 2))
+        for k, weight in enumerate(weights):
+            torch.bmm(deltas[k].transpose(1, 2), inputs_of[k])
+            if k:
+                torch.bmm(deltas[k], weight)
+
+
+def test_seeds_one_by_one_against_stacked(benchmark):
+    """The matrix products of five seeds, one after the other, take hardly more than batched ones, or we would stack."""
+    torch.set_num_threads(1)
+    models = [find_model("model1").build((784,), 10) for _ in range(5)]
+    ratio = alternate(lambda: products_alone(models[0], 5), lambda: stacked_products(models), 7)
+    note(benchmark, "8 matrix products of 5 seeds, one by one", "the same, stacked (bmm)", ratio, 1.15)
+    benchmark.pedantic(lambda: None)
+    assert ratio <= 1.15
