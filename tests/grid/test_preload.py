@@ -91,3 +91,14 @@ def test_workers_can_use_a_gpu(settings, asked):
         text=True,
     )
     assert done.stdout.splitlines()[-2:] == ["[]", f"{asked}"], done.stderr
+
+
+LEAVING = 'import atexit; atexit.register(print, "taken apart"); import tunebench.grid.preload'
+
+
+@pytest.mark.parametrize(("settings", "said"), [(SETTINGS, ""), ({}, "taken apart\n")])
+def test_the_server_ends_at_once(settings, said):
+    """It holds the run's output open, and would take longer to take apart what it imported; others end as always."""
+    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run([sys.executable, "-c", LEAVING], env=known | settings, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
