@@ -62,6 +62,12 @@ def test_workers_take_no_shortcuts(own_cache, tmp_path):
     assert asked_of_a_worker(arithmetic, "logit-bias", tmp_path) == [(1, False, True)] * 3
 
 
+def with_settings(program, settings):
+    """How ``program`` ends where ``settings`` alone are set, and its output is a pipe, which Python buffers."""
+    others = {name: value for name, value in os.environ.items() if name not in {*SETTINGS, "PYTHONUNBUFFERED"}}
+    return subprocess.run([sys.executable, "-c", program], env=others | settings, capture_output=True, text=True)
+
+
 AS_ON_A_GPU = """
 import torch
 asked = []
@@ -83,22 +89,20 @@ def test_workers_can_use_a_gpu(settings, asked):
     """The server asks nothing of CUDA itself, or no worker forked from it could; nor does what looks for a GPU, which
     would without our settings.
     """
-    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    done = subprocess.run(
-        [sys.executable, "-c", AS_ON_A_GPU],
-        env=known | {"CUDA_HOME": "/nowhere"} | settings,
-        capture_output=True,
-        text=True,
-    )
+    done = with_settings(AS_ON_A_GPU, settings | {"CUDA_HOME": "/nowhere"})
     assert done.stdout.splitlines()[-2:] == ["[]", f"{asked}"], done.stderr
 
 
-LEAVING = 'import atexit; atexit.register(print, "taken apart"); import tunebench.grid.preload'
+LEAVING = """
+import atexit
+print("begun")
+atexit.register(print, "taken apart")
+import tunebench.grid.preload
+"""
 
 
 @pytest.mark.parametrize(("settings", "said"), [(SETTINGS, ""), ({}, "taken apart\n")])
 def test_the_server_ends_at_once(settings, said):
     """It holds the run's output open, and would take longer to take apart what it imported; others end as always."""
-    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    done = subprocess.run([sys.executable, "-c", LEAVING], env=known | settings, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, said), done.stderr
+    done = with_settings(LEAVING, settings)
+    assert (done.returncode, done.stdout) == (0, f"begun\n{said}"), done.stderr

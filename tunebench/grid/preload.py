@@ -31,8 +31,14 @@ with loading():
 
 
 def end_at_once(server: int = os.getpid()) -> None:
-    """End the server without taking apart what it has imported: it holds the run's output, whose reader would wait."""
+    """End the server without taking apart what it has imported: it holds the run's output, whose reader would wait.
+
+    What was printed to a pipe is still in a buffer by then.
+    """
     if os.getpid() == server:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or a plugin closed it
+                stream.flush()
         os._exit(0)
 
 
