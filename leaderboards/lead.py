@@ -12,6 +12,7 @@ import numpy as np
 from tabulate import tabulate
 
 from tunebench.boards import advice, comparison, leaderboard
+from tunebench.boards.page import words
 from tunebench.boards.statistics import pairwise
 
 HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ def table(run: Path, budget: float) -> str:
     """The lead in every block, and over the target images of all blocks, whose originals share their seeds."""
     curves = json.loads((run / "leaderboard.json").read_text("utf-8"))["curves"]
     chosen = next(row for row in advice.advise(curves) if row["budget"] == budget)
-    pair = [parts_of(chosen[place]) for place in ("first", "second")]
+    pair = [words.tuner_and_variant(chosen[place]) for place in ("first", "second")]
     rows, all_right, all_labels = [], [], []
     for block, complete in leaderboard.complete_blocks(run):
         right, labels = block_of(complete, pair, budget, [int(part) for part in block[2].split("+")])
@@ -41,13 +42,8 @@ def table(run: Path, budget: float) -> str:
         all_labels.append(labels + 1000 * len(rows))
     rows.append(["all", *lead(np.concatenate(all_right, axis=2), np.concatenate(all_labels))])
     title = f"{chosen['first']} over {chosen['second']}, OA budget {budget:g}, points of TA"
-    return title + "\n\n" + tabulate(rows, ["block", "lead", "95 % interval"], tablefmt="github")
-
-
-def parts_of(label: str) -> tuple[str, str]:
-    """Tuner and variant that `advice.label` names."""
-    tuner, _, variant = label.partition(", ")
-    return tuner, variant or "plain"
+    shown = tabulate(rows, ["block", "lead", "95 % interval"], tablefmt="github", disable_numparse=True)
+    return f"{title}\n\n{shown}"
 
 
 def block_of(complete: dict, pair: list[tuple[str, str]], budget: float, targets: list[int]):

@@ -61,7 +61,7 @@ INPUTS = {
     },
     "weights": {OWN: ["WEIGHTS"]},
     "programs": {OWN: ["PROGRAMS"]},
-    "answers": {OWN: ["ANSWERS"]},
+    "answers": {"own/test_hostile_answers.py": ["ANSWERS"]},
     "names of networks": {"networks/test_hostile_names.py": ["NAMES"]},
 }  # fmt: skip
 """Row -> file -> the tables of inputs in it, and the tests that hold one input, or one for each of their parameters."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import signal
 import subprocess
@@ -25,8 +24,7 @@ from tunebench.grid.observer import Silent
 from tunebench.grid.provenance import provenance
 from tunebench.grid.suite import Suite
 from tunebench.results.store import Store
-from tunebench.workers.cluster import DaskEngine, open_engine
-from tunebench.workers.engines import LocalEngine, in_flight
+from tunebench.workers.engines import LocalEngine
 
 
 class Scripted:
@@ -233,48 +231,6 @@ def test_unknown_executors_are_refused(tmp_path):
     assert "write processes, or dask://HOST:PORT" in done.err
 
 
-def test_a_missing_package_is_one_line(monkeypatch):
-    """Without dask.distributed the error says what to install."""
-    real = builtins.__import__
-
-    def without(name, *args):
-        if name.partition(".")[0] == "distributed":
-            raise ImportError(name)
-        return real(name, *args)
-
-    monkeypatch.delitem(sys.modules, "distributed", raising=False)
-    monkeypatch.setattr("tunebench.workers.cluster.importlib.import_module", without)
-    with pytest.raises(UsageError, match=r"pip install 'tunebench\[dask\]'"):
-        open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
-
-
-def test_a_silent_scheduler_is_one_line(monkeypatch):
-    """A scheduler that does not answer ends in one line that names the address."""
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("tunebench.workers.cluster.PATIENCE", 1)
-    with pytest.raises(UsageError, match=r"dask://127.0.0.1:1: no dask scheduler answers there"):
-        open_engine("dask://127.0.0.1:1", LocalEngine(1), None)
-
-
-@pytest.mark.parametrize(
-    ("executor", "address"), [("dask://h:1", "tcp://h:1"), ("tcp://h:1", "tcp://h:1"), ("tls://h:1", "tls://h:1")]
-)
-def test_schedulers_are_reached_by_their_protocol(monkeypatch, executor, address):
-    """A tls:// scheduler is asked for with TLS; certificates are dask's business."""
-    distributed = pytest.importorskip("distributed")
-    asked = []
-
-    def client(address, **options):
-        asked.append(address)
-        raise OSError("enough")
-
-    monkeypatch.setattr(distributed, "Client", client)
-    monkeypatch.setattr("tunebench.workers.cluster.require_certificates", lambda *args: None)
-    with pytest.raises(UsageError, match=f"--executor {executor}: no dask scheduler answers"):
-        open_engine(executor, LocalEngine(1), None)
-    assert asked == [address]
-
-
 def test_a_workers_own_data_folder_wins(jobs, monkeypatch, tmp_path):
     """On another machine TUNEBENCH_DATA is used where it is set, and the client's path where it is not."""
     from dataclasses import replace
@@ -289,26 +245,6 @@ def test_a_workers_own_data_folder_wins(jobs, monkeypatch, tmp_path):
     assert seen == [Place(tmp_path / "worker", download=True), Place(tmp_path / "client", download=True)]
 
 
-def test_a_lost_scheduler_ends_the_run():
-    """A scheduler that is gone is no failure of cells: the run ends in one line, and closing the engine is quiet."""
-
-    class Gone:
-        status = "closed"
-
-        def close(self):
-            raise OSError("no connection")
-
-    engine = object.__new__(DaskEngine)
-    engine.client = engine.executor = Gone()
-    for use in (lambda: engine.workers, lambda: engine.submit(slow, 0, None)):
-        with pytest.raises(UsageError, match="the dask scheduler is gone; start it again"):
-            use()
-    Gone.status, Gone.nthreads = "connecting", Gone.close
-    with pytest.raises(UsageError, match="the dask scheduler is gone"):
-        engine.workers  # noqa: B018
-    engine.close()
-
-
 @pytest.mark.parametrize(("text", "size"), [("500M", 500 * 2**20), ("2g", 2**31), ("1 ", 1), ("3TB", 3 * 2**40)])
 def test_sizes(text, size):
     """--memory takes bytes with a unit."""
@@ -320,31 +256,3 @@ def test_sizes_that_are_none(text):
     """Anything else is refused."""
     with pytest.raises(UsageError, match="write 500M or 2G"):
         plan.bytes_of(text)
-
-
-class AtOnce:
-    """An engine of one worker that is done with whatever it is given, and notes what."""
-
-    workers = 1
-
-    def __init__(self):
-        self.given = []
-
-    def submit(self, function, argument, timeout):
-        """See `tunebench.workers.engines.Engine`."""
-        self.given.append(argument)
-        done = Future()
-        done.set_result(function(argument))
-        return done
-
-
-@pytest.mark.parametrize("ahead", [False, True])
-def test_a_worker_need_not_wait_for_what_is_done_with_its_result(ahead):
-    """Its next piece is there before the last is yielded, with ``ahead``; one that comes later is done too."""
-    engine, todo = AtOnce(), ["first", "second"]
-    seen = []
-    for argument, _ in in_flight(engine, len, lambda: todo.pop(0) if todo else None, None, ahead=ahead):
-        seen.append((argument, len(engine.given)))
-        if argument == "second":
-            todo.append("late")
-    assert seen == [("first", 1 + ahead), ("second", 2), ("late", 3)]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import undecided
 
 from tunebench import Compression, UsageError, hookimpl
 from tunebench.networks.architecture import architecture_of, parent_of
@@ -85,25 +86,9 @@ def test_a_run_makes_and_keeps_them(tunebench, tmp_path, own_cache):
     assert (chained / "model.safetensors").stat().st_size > 1000
 
 
-UNDECIDED = """
-import torch
-
-class Undecided(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(64, 10)
-
-    def forward(self, x):
-        logits = self.layer(x.flatten(1))
-        return logits if float(logits.sum()) > 0 else logits * 2
-"""
-"""A network whose way depends on its input, which no graph can say."""
-
-
 def test_a_run_skips_what_a_compression_cannot_take_and_tells_of_a_large_student(tunebench, tmp_path):
     """Every cell of the one network is skipped with the quantiser's reason; those of the other are there."""
-    (tmp_path / "net.py").write_text(UNDECIDED)
-    models = ("-m", f"{tmp_path}/net.py:Undecided+int8", "-m", "mlp:8+distill:mlp:16")
+    models = ("-m", f"{undecided.__file__}:Undecided+int8", "-m", "mlp:8+distill:mlp:16")
     flags = ("-t", "original", "-t", "weighted-finetune", "--trials", "2", "--seeds", "1", "-q", "--no-latency")
     done = tunebench("run", "-d", "digits", *models, *flags, "-o", tmp_path / "out")
     assert done.code == 0, done.err

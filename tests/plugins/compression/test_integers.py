@@ -9,6 +9,7 @@ import torch
 from digits import tuned
 from pressed import accuracy, parent, pressed, registry, samples, spec_of, task_of
 from tunebench_compression import session
+from undecided import Undecided
 
 from tunebench import Inapplicable
 from tunebench.datasets import Samples
@@ -100,19 +101,6 @@ def test_what_it_costs():
     assert 0.9 * dense < weights + 840 < dense
     assert count_params(after) == weights + 840 + sum(p.numel() for p in before.parameters() if p.dim() == 1)
     assert 0.9 < count_flops(after, x[:1]) / count_flops(before, x[:1]) < 1
-
-
-class Undecided(torch.nn.Module):
-    """What it computes depends on its input, in a way that no graph can say."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(64, 10)
-
-    def forward(self, x):
-        """Once or twice."""
-        logits = self.layer(x.flatten(1))
-        return logits if float(logits.sum()) > 0 else logits * 2
 
 
 def test_what_cannot_be_traced():
