@@ -22,8 +22,10 @@ features that they halve; groups of their pointwise convolution; reduction of th
 """
 LOSS, SAMPLES = 0.02, 5000
 """Accuracy that a shallow classifier may lack of the deepest one's, on so many training samples, to be preferred."""
-SHARES = 2.0
-"""Times the steps of other compressions."""
+LEARNING_RATE, SHARES = 5e-4, 2.0
+"""The largest of its schedule, and times the steps of other compressions. A quarter of their rate, since the network
+is trained already and must not forget while its classifiers learn.
+"""
 
 
 class SelfDistill(Compression):
@@ -43,7 +45,8 @@ class SelfDistill(Compression):
         if not allowed:
             raise Inapplicable("the network has no depth at which a classifier would leave fewer operations")
         steps = round(SHARES * task.steps)
-        run(joint, minibatches(task.x, task.y, steps, task.seed), joint.loss, steps, task.seed)
+        batches = minibatches(task.x, task.y, steps, task.seed)
+        run(joint, batches, joint.loss, steps, task.seed, LEARNING_RATE)
         with torch.no_grad():
             said = torch.cat([joint(x) for x in task.x[:SAMPLES].split(512)]).view(
                 -1, 1 + len(candidates), task.classes
