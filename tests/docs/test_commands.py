@@ -38,6 +38,15 @@ def test_pages_have_commands():
     assert {"../README.md", "index.md", "reading.md", "publishing.md"} <= {page for page, _ in TYPED}
 
 
+def test_the_page_on_tune_has_every_option():
+    """What it says of itself; ``--help`` is on every command."""
+    page = (DOCS / "tune.md").read_text("utf-8")
+    with command_line.make_context("tunebench", ["tune"]) as context:
+        _, command, _ = command_line.resolve_command(context, ["tune"])
+    options = {option for param in command.params for option in param.opts}
+    assert [option for option in sorted(options - {"-h", "--help"}) if f"`{option}`" not in page] == []
+
+
 @pytest.fixture
 def after_a_run(digits_run, tmp_path, monkeypatch):
     """A folder in which ``tunebench run`` has been called."""
