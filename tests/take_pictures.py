@@ -19,15 +19,20 @@ SHOTS = {
 }
 
 
-def draw_curves(name: str) -> None:
-    """The trade-off curves of a published board, of all its blocks together where there are several."""
+def curves(name: str) -> dict[str, str]:
+    """The trade-off curves of a published board as SVG, of all its blocks together where there are several."""
     board = leaderboard.build(ROOT / "leaderboards" / name)
     table = chart_data.tables(board)["curves"]
     whole = table[table["block"] == chart_data.blocks_of(board)[0]]
+    return {title: vl_convert.vegalite_to_svg(spec) + "\n" for title, spec in plots.specifications({"curves": whole})}
+
+
+def draw_curves(name: str) -> None:
+    """Write them beside the board's tables."""
     folder = ROOT / "leaderboards" / name / "plots"
     folder.mkdir(exist_ok=True)
-    for title, spec in plots.specifications({"curves": whole}):
-        (folder / f"{title}.svg").write_text(vl_convert.vegalite_to_svg(spec) + "\n", encoding="utf-8")
+    for title, svg in curves(name).items():
+        (folder / f"{title}.svg").write_text(svg, encoding="utf-8")
 
 
 def take_shots(folder: Path) -> None:
