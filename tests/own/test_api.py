@@ -73,6 +73,9 @@ def test_arrays_loaders_and_data_sets_are_the_same(home, data):
         ({"tuners": ["nope"]}, UsageError, "unknown tuner 'nope'"),
         ({"valid": (torch.zeros(4, 1, 8, 8), torch.zeros(3))}, DataError, "4 inputs and 3 labels"),
         ({"valid": [1, 2, 3]}, DataError, "cannot be read as samples"),
+        ({"valid": (np.zeros((2, 1, 8, 8)), np.array(["a", "b"]))}, DataError, "valid holds no numbers"),
+        ({"train": (np.array([["a"], ["b"]]), np.array([0, 1]))}, DataError, "train holds no numbers"),
+        ({"valid": (torch.zeros(1, 1, 8, 8), torch.tensor(3))}, DataError, r"inputs \(1, 1, 8, 8\) and labels \(\)"),
         ({"valid": (torch.zeros(40, 3, 8, 8), torch.arange(40) % 10)}, UsageError, "input channels"),
         ({"valid": (torch.zeros(90, 1, 8, 8), torch.arange(90) % 30)}, DataError, "the network has 10 outputs"),
         ({"valid": (torch.zeros(20, 1, 8, 8), torch.arange(20) % 10)}, DataError, "give at least 5"),
@@ -114,6 +117,57 @@ def test_logits_alone(home, data):
         assert float((after == y)[y == EIGHT].double().mean()) > accuracy(home.model, data[1], EIGHT)
         assert int((after == y).sum()) >= int((logits.argmax(1) == y).sum()) - len(y) // 100
     assert tunebench.tune_logits(torch.eye(10)[y], y, EIGHT).tolist() == [0.0] * 10
+
+
+def most_hits(scores, y, allowed):
+    """Most samples of class 0 that a bias on it gets right while at most ``allowed`` are lost, over all biases."""
+    breaks = np.unique(scores[:, 1:].max(1) - scores[:, 0])
+    breaks = breaks[np.isfinite(breaks)]
+    biases = [0.0, *breaks - 1e-6, *breaks + 1e-6]
+    right = [
+        np.where(scores[:, 0] + bias > scores[:, 1:].max(1), 0, scores[:, 1:].argmax(1) + 1) == y for bias in biases
+    ]
+    return max(int(now[y == 0].sum()) for now in right if now.sum() >= right[0].sum() - allowed)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(5))
+def test_the_logarithm_of_nothing_stays(seed):
+    """Votes of 20 trees, many of them 0 or 1: -inf is moved by no bias, and the best of all biases is found."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, 300)
+    shares = rng.dirichlet((0.3, 0.3, 0.3), 300) * 0.6
+    shares[np.arange(300), y] += 0.4 * (rng.random(300) < 0.7)
+    votes = np.stack([rng.multinomial(20, row / row.sum()) for row in shares])
+    with np.errstate(divide="ignore"):
+        scores = np.log(votes / 20)
+    scores[np.isfinite(scores)] += 1e-3 * rng.random(int(np.isfinite(scores).sum()))  # no ties
+    bias = tunebench.tune_logits(scores, y, 0, budget=2)
+    assert (np.isinf(scores).any(0).all(), np.isfinite(bias).all()) == (True, True)
+    after, before = (scores + bias).argmax(1) == y, scores.argmax(1) == y
+    assert after.sum() >= before.sum() - 6
+    assert after[y == 0].sum() == most_hits(scores, y, 6) > before[y == 0].sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"budget": float("nan")}, UsageError, "budget is nan"),
+        ({"budget": -1}, UsageError, "budget is -1"),
+        ({"logits": np.zeros((0, 2)), "y": np.zeros(0)}, DataError, "N above 0"),
+        ({"logits": [[np.inf, 0.0], [0.0, 1.0]]}, DataError, "NaN or inf"),
+        ({"logits": [[np.nan, 0.0], [0.0, 1.0]]}, DataError, "NaN or inf"),
+        ({"logits": [[-np.inf, -np.inf], [0.0, 1.0]]}, DataError, "-inf for every class"),
+        ({"logits": [[0.0, 1.0], [0.0]]}, DataError, "list holds no numbers"),
+        ({"y": ["a", "b"]}, DataError, "list holds no numbers"),
+        ({"y": [0, 2]}, DataError, "labels go from 0 to 2, there are 2 columns"),
+        ({"target": 2}, UsageError, "there are classes 0 to 1"),
+    ],
+)
+def test_scores_that_mean_nothing_are_refused(change, error, said):
+    """Each fault in one line."""
+    with pytest.raises(error, match=said):
+        tunebench.tune_logits(**{"logits": [[1.0, 0.0], [0.0, 1.0]], "y": [0, 1], "target": 0, **change})
 
 
 class Fails(nn.Module):

@@ -139,15 +139,25 @@ def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.
 
     ``logits`` (N, C) and labels y (N,) are of samples that the classifier has not seen. The best bias on the target's
     logit that keeps the budget (percentage points of OA on these samples), by sorting margins; zeros where none helps.
+    A score may be -inf, the logarithm of 0: nothing that is added moves it, and its sample is counted as it stays.
+
+    Raises UsageError or DataError, one line, for what cannot be used.
     """
-    scores, labels = (numbers(values, kind) for values, kind in ((logits, torch.float64), (y, torch.int64)))
-    if scores.dim() != 2 or labels.shape != scores.shape[:1]:
-        raise DataError(f"logits {tuple(scores.shape)} and labels {tuple(labels.shape)}: give (N, C) and (N,)")
+    budget = Wish(target, budget=budget).budget
+    scores, labels = (array(values).to(kind) for values, kind in ((logits, torch.float64), (y, torch.int64)))
+    if scores.dim() != 2 or labels.shape != scores.shape[:1] or not len(labels):
+        raise DataError(
+            f"logits {tuple(scores.shape)} and labels {tuple(labels.shape)}: give (N, C) and (N,), N above 0"
+        )
     if not 0 <= target < scores.shape[1]:
         raise UsageError(f"target {target}: there are classes 0 to {scores.shape[1] - 1}")
-    if bool(scores.isnan().any()) or not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
-        raise DataError(f"logits hold NaN, or labels are none of the classes 0 to {scores.shape[1] - 1}")
-    base = tradeoff.margins(scores, labels, (target,))
+    if not bool(scores.amax(1).isfinite().all()):  # NaN wins, as inf does; -inf alone leaves nothing to compare
+        raise DataError("logits hold NaN or inf, or -inf for every class of a sample; give finite ones, or logarithms")
+    if not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
+        raise DataError(
+            f"labels go from {int(labels.min())} to {int(labels.max())}, there are {scores.shape[1]} columns"
+        )
+    base = settled(tradeoff.margins(scores, labels, (target,)))
     steps, offset = tradeoff.shift_steps(base, tradeoff.allowance(budget, len(labels)))
     bias = np.zeros(scores.shape[1])
     interval = tradeoff.best_interval(steps, len(labels), budget)
@@ -156,13 +166,22 @@ def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.
     return bias
 
 
-def numbers(values: Any, kind: torch.dtype) -> Tensor:
-    """Anything array-like as a tensor; DataError for what holds no numbers."""
+def settled(base: tradeoff.Margins) -> tradeoff.Margins:
+    """``base`` with samples of infinite gap, which no bias moves, counted where they are once and for all."""
+    fixed, inside = np.isinf(base.gap), base.gap == -np.inf
+    return base._replace(
+        gap=np.where(fixed, 0.0, base.gap),
+        outside=base.outside + base.change[:, inside].sum(1, dtype=np.int64),
+        change=np.where(fixed, np.int8(0), base.change),
+    )
+
+
+def array(values: Any, name: str = "") -> Tensor:
+    """Anything array-like as a tensor of its own type; DataError for what holds no numbers."""
     try:
-        given = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    except TypeError as exc:
-        raise DataError(f"{type(values).__name__} holds no numbers: {exc}") from exc
-    return given.to(kind)
+        return values.detach().cpu() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as exc:
+        raise DataError(f"{name or type(values).__name__} holds no numbers: {exc}") from exc
 
 
 def number(target: int | str, names: Sequence[str] | None) -> int:
@@ -177,18 +196,19 @@ def number(target: int | str, names: Sequence[str] | None) -> int:
 def tensors(data: Any, name: str) -> tuple[Tensor, Tensor]:
     """Inputs (N, *shape) float and labels (N,) int64 of a pair, a data set or a loader."""
     if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
-        x, y = (torch.as_tensor(np.asarray(part) if not isinstance(part, Tensor) else part) for part in data)
+        x, y = (array(part, name) for part in data)
     else:
         x, y = collected(data, name)
+    if not x.dim() or not y.dim():
+        raise DataError(f"{name}: inputs {tuple(x.shape)} and labels {tuple(y.shape)}; give (N, *shape) and (N,)")
     if len(x) != len(y) or not len(x):
         raise DataError(f"{name}: {len(x)} inputs and {len(y)} labels; they must be equally many, and some")
     if y.dim() > 1 and y.numel() != len(y):
         raise DataError(f"{name}: labels are {tuple(y.shape)}; give class numbers (N,), not one column per class")
-    x = x.detach().cpu()
     # A sum is a fraction of the work, and nothing finite comes of NaN or infinity.
     if not bool(x.sum().isfinite()) and not bool(x.isfinite().all()):
         raise DataError(f"{name}: inputs hold NaN or infinite values")
-    return x if x.is_floating_point() else x.float(), y.detach().cpu().reshape(-1).to(torch.int64)
+    return x if x.is_floating_point() else x.float(), y.reshape(-1).to(torch.int64)
 
 
 def collected(data: Iterable[Any], name: str) -> tuple[Tensor, Tensor]:
