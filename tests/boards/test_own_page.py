@@ -52,8 +52,9 @@ def test_it_says_what_was_gained_and_promised():
     text = " ".join(own.render(REPORT).split())
     for part in (
         "from 70.00 to 80.00 %", "from 90.00 to 89.80 %", "on 2,000 samples, 60 of them moggy", "refit, shifted",
-        "OA falls by at most 0.50 points, with confidence 90 %", "+10.00", "-0.20", "ValueError: no luck",
-        "dog: 12 (20 %)", "tuned.safetensors", "tunebench tune --target moggy",
+        "OA falls by at most 0.5 points on new data like these, with confidence 90 %", "3 are lost, 5 gained.",
+        "+10.00", "-0.20", "ValueError: no luck", "dog: 12 (20 %)", "tuned.safetensors",
+        "tunebench tune --target moggy",
     ):  # fmt: skip
         assert part in text, part
 
@@ -75,9 +76,13 @@ def test_it_says_who_pays_and_how_it_was_found():
 
 def test_a_floor_is_promised_as_one():
     """Under a floor the certificate is of TA, in the table as above it."""
-    text = own.render({**REPORT, "recall": 0.75})
-    assert "TA is at least 0.5 %" in text
-    assert "TA 0.5 % at least" in text
+    floor = {"confidence": 0.995, "bound": 0.9995, "samples": 60, "lost": 75, "gained": 5, "hits": 59}
+    lines = [line | {"certificate": floor if line.get("certificate") else None} for line in REPORT["candidates"]]
+    text = " ".join(own.render({**REPORT, "recall": 0.9995, "certificate": floor, "candidates": lines}).split())
+    assert "TA is at least 99.95 % on new data like these, with confidence 99.5 %" in text
+    assert "on 60 samples of the class that no choice has seen 59 are right." in text
+    assert "75 are lost" not in text
+    assert "TA 99.95 % at least" in text
     assert "falls by 0.50" not in text
 
 

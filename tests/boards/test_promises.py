@@ -127,6 +127,16 @@ def test_a_board_opens_with_what_can_be_promised(digits_run):
     assert "90%" in part
 
 
+def test_a_confidence_is_not_rounded_up(digits_run):
+    """Three digits of it are three: 99.5 % promises less than 100 %, and lets 0.5 % of networks be false."""
+    board = build(digits_run)
+    sure = [c | ({"certified": 1.0, "violated": 0.0} if c["variant"] == "certified" else {}) for c in board.curves]
+    lock = {**board.lock, "suite": {**board.lock["suite"], "confidence": 0.995}}
+    text = opening(replace(board, curves=sure, lock=lock))
+    assert text.count("with 99.5% confidence") == 2
+    assert "At most 0.5% of all networks" in text
+
+
 def test_a_run_with_a_floor(tunebench, tmp_path):
     """--recall: rows are at the floor, the budgets' curves stay, and a floor outside (0, 1) is refused."""
     out = tmp_path / "run"

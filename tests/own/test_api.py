@@ -50,6 +50,20 @@ def test_a_better_copy_comes_back(home, data, tmp_path, monkeypatch):
     }
 
 
+def test_onnx_from_python(home, data, tmp_path):
+    """The file gives the logits of the network that came back, and the rest of what `save` writes lies beside it."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    found = tunebench.tune(home.model, *data, target=EIGHT, budget=1.0, tuners=["logit-bias"])
+    path = found.to_onnx(tmp_path)
+    assert path == tmp_path / "tuned.onnx"
+    (logits,) = onnxruntime.InferenceSession(str(path)).run(None, {"input": data[1][0].numpy()})
+    with torch.no_grad():
+        assert np.allclose(logits, found.model(data[1][0]).numpy(), atol=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "tuned.onnx", "tuned.safetensors", "report.json", "report.md", "index.html",
+    }  # fmt: skip
+
+
 def test_arrays_loaders_and_data_sets_are_the_same(home, data):
     """Tensors, numpy arrays, a data set and a loader of the same samples give the same report."""
     x, y = data[1]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from user import ORDER
 
 from tunebench import UsageError
 from tunebench.own import answers
-from tunebench.own.promise import disputed, promise
-from tunebench.selection.certificate import certifies
+from tunebench.own.promise import disputed, promise, told
+from tunebench.selection.certificate import certifies, loss_bound
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,21 @@ def test_bad_input_certifies_nothing(home, files, tunebench, flags, text):
     assert done.code == 2
     assert text in done.err
     assert not done.out
+
+
+def test_the_answer_is_not_rounded_in_its_favour():
+    """99.5 % is not called 100, and the least budget that would do is not below what was refused."""
+    labels, networks = np.zeros((2, 3000), dtype=np.int64)
+    sure = promise(networks, [networks], labels, 0.005, 0.995)
+    assert "at most 0.5 points on new data like these, at 99.5% confidence" in told(sure)
+    tuned = networks.copy()
+    tuned[:6] = 1
+    budget = loss_bound(6, 0, 3000, 0.995) - 1e-7
+    refused = told(promise(networks, [tuned], labels, budget, 0.995))
+    assert refused.startswith("not certified")
+    assert float(re.search(r"least budget is ([\d.]+)", refused)[1]) > 100 * budget
+    with pytest.raises(UsageError, match=r"of 0\.5 points at 99\.5% confidence"):
+        promise(networks[:9], [], labels[:9], 0.005, 0.995)
 
 
 def test_a_program_needs_no_code(home, files, tunebench):

@@ -1,10 +1,13 @@
 """Which line is taken: a promise of something better first, and never a promise of something worse."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tunebench import UsageError
 from tunebench.own.comparison import FROZEN, TRAINING, Wish, chosen_tuners, left_out, too_large
-from tunebench.own.pick import Line, merit, pick, promised
+from tunebench.own.pick import Choice, Line, merit, pick, promised
+from tunebench.own.report import Report, closing, table
 from tunebench.plugins import load_registry
 
 CERTIFICATE = {"confidence": 0.95, "bound": 0.0031, "samples": 4000, "lost": 10, "gained": 9, "hits": 300}
@@ -13,7 +16,7 @@ ORIGINAL = Line("original", "ok", ta=0.80, oa=0.90)
 
 def line(tuner, ta, oa, certified=False, **more):
     """A line that is all right."""
-    return Line(tuner, "ok", ta=ta, oa=oa, certificate=CERTIFICATE if certified else None, **more)
+    return Line(tuner, "ok", ta=ta, oa=oa, **{"certificate": CERTIFICATE if certified else None, **more})
 
 
 def taken(*lines, **wish):
@@ -71,6 +74,24 @@ def test_certificates_hold_whichever_tuner_is_picked():
     assert wish.confidence_each(["original", "logit-bias"]) == pytest.approx(0.9)
     assert wish.confidence_each(["original", "a", "b", "c", "d"]) == pytest.approx(0.975)
     assert merit(line("logit-bias", 0.9, 0.9, True), ORIGINAL, wish)[:2] == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"recall": 0.9995}, "TA is at least 99.95 % on new data like these, with confidence 99.5 %"),
+        ({"recall": 0.9995}, "on 4,000 samples of the class that no choice has seen 300 are right"),
+        ({"budget": 0.125}, "OA falls by at most 0.125 points on new data like these, with confidence 99.5 %"),
+        ({"budget": 0.125}, "on 4,000 samples that no choice has seen 10 are lost, 9 gained"),
+    ],
+)
+def test_a_promise_is_said_as_it_was_made(wish, said):
+    """No digit of it is rounded away, and counts are of the samples that are named."""
+    wish = Wish(0, confidence=0.995, **wish)
+    best = line("logit-bias", 1.0, 0.9, certificate=promised(CERTIFICATE, wish))
+    report = Report(SimpleNamespace(wish=wish), [ORIGINAL, best], Choice(best, "it is best"))
+    assert said in closing(report)
+    assert " 99.95 at least" in table(report) or " -0.125 at most" in table(report)
 
 
 @pytest.mark.parametrize(

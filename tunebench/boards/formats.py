@@ -33,6 +33,11 @@ def points(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
+def percent(share: float) -> str:
+    """A share in percent, without the sign, with all its digits: a promise of 99.5 is none of 100."""
+    return f"{100 * share:.12g}"
+
+
 def escape_markdown(text: str) -> str:
     """``text`` without any sign that Markdown or embedded HTML would act on."""
     text = html.escape(one_line(text), quote=False)

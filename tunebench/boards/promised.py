@@ -7,7 +7,7 @@ from typing import Any
 
 import tabulate
 
-from tunebench.boards.formats import escape_markdown, points
+from tunebench.boards.formats import escape_markdown, percent, points
 from tunebench.boards.leaderboard import Leaderboard
 from tunebench.boards.promises import DOUBT, kept, leading, promises
 from tunebench.glossary import column
@@ -17,19 +17,19 @@ SPARE = 0.5
 BEST = 5
 """Tuners of the short table."""
 SHORT = (
-    "OA falls by at most {:g} points, with {:.0%} confidence for each network: TA gained under that promise, and, in "
+    "OA falls by at most {:g} points, with {}% confidence for each network: TA gained under that promise, and, in "
     "the last column, without one. Means over all blocks on test, in points."
 )
 PROMISE = (
-    "OA falls by at most the budget, with {:.0%} confidence for each network: the tuner with the highest mean TA gain "
+    "OA falls by at most the budget, with {}% confidence for each network: the tuner with the highest mean TA gain "
     "of what is certified, the original where nothing is. Means over all blocks, on test; `over budget` counts "
     "networks whose OA on test fell by more, `refuted` those with a certificate of which test shows it beyond doubt. "
     "The last column is the same tuner's plain TA gain, of which nothing is promised."
 )
 KEPT = (
     "All certificates of the board against the test split, which is a sample too: of some networks OA on test falls by "
-    "more than the budget although the truth does not, and `refuted` counts those of which test shows it with {:.0%} "
-    "confidence of its own. At most {:.0%} of all networks may have a false certificate: `p` is the chance of so many "
+    "more than the budget although the truth does not, and `refuted` counts those of which test shows it with {}% "
+    "confidence of its own. At most {}% of all networks may have a false certificate: `p` is the chance of so many "
     "refuted ones if so many had, as if networks were independent of each other. Gains are means over all networks, "
     "those without a certificate included, which keep the original."
 )
@@ -54,7 +54,7 @@ def short_section(board: Leaderboard) -> tuple[str, str]:
         for line in lines[:BEST]
     ]
     headers = ["tuner", "certified TA gain", "OA gain", "certified in", "refuted", "TA gain"]
-    return SHORT.format(SPARE, confidence_of(board)), table(rows, headers)
+    return SHORT.format(SPARE, percent(confidence_of(board))), table(rows, headers)
 
 
 def promise_section(board: Leaderboard) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def promise_section(board: Leaderboard) -> tuple[str, str]:
         for line in promises(board.curves)
     ]
     headers = ["OA budget", "tuner", "certified TA gain", "OA gain", "certified in", "over budget", "refuted"]
-    return PROMISE.format(confidence_of(board)), table(rows, [*headers, "TA gain"])
+    return PROMISE.format(percent(confidence_of(board))), table(rows, [*headers, "TA gain"])
 
 
 def kept_section(board: Leaderboard) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def kept_section(board: Leaderboard) -> tuple[str, str]:
         for line in kept(board.curves, board.lock["suite"]["seeds"], error)
     ]
     headers = ["OA budget", "networks", "certified", "over budget", "refuted", "p", "certified TA gain", "TA gain"]
-    return KEPT.format(DOUBT, error), table(rows, [*headers, "share"])
+    return KEPT.format(percent(DOUBT), percent(error)), table(rows, [*headers, "share"])
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:

@@ -44,11 +44,17 @@ class Tuned:
         return self.details.as_dict()
 
     def save(self, out: Path | str) -> list[Path]:
-        """Write ``tuned.safetensors`` (or ``tuned.pt2``), ``report.json`` and ``report.md`` to the folder ``out``."""
+        """Write ``tuned.safetensors`` (or ``tuned.pt2``) and the report to the folder ``out``; the networks' paths.
+
+        The report is ``report.json``, ``report.md`` and ``index.html``.
+        """
         return self._write(Path(out), ())
 
     def to_onnx(self, out: Path | str) -> Path:
-        """Write ``tuned.onnx`` to the folder ``out`` too, checked against torch on real samples."""
+        """What `save` writes, and ``tuned.onnx``, checked against torch on real samples; the path of that.
+
+        UsageError where the packages of ``tunebench[export]`` are missing.
+        """
         require_exports(("onnx",))
         return next(path for path in self._write(Path(out), ("onnx",)) if path.suffix == ".onnx")
 

@@ -19,7 +19,6 @@ from tunebench.networks.activations import forward
 from tunebench.networks.probe import said
 from tunebench.results.folder import refuse_links
 
-EXPORTS = ("torch", "onnx")
 NETWORKS = ("tuned.safetensors", "tuned.pt2", "tuned.onnx")
 OURS = ("report.json", "report.md", "candidates", *NETWORKS)
 """What `tune` writes into its folder beside what every run does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -52,12 +51,6 @@ def own_network(name: str, weights: Path | None, shape: tuple[int, ...], classes
         spec = replace(spec, build=with_weights(spec, read_weights(weights), weights))
     spec = replace(spec, name=short(spec.name))
     model = built(spec, shape, classes)
-    return OwnNetwork(spec, Recipe("given", LEARNING_RATE, steps=0, weights=weights_of(model)))
-
-
-def given_network(model: nn.Module, name: str = "model") -> OwnNetwork:
-    """A network at hand, for a call from Python; it is copied where it is built."""
-    spec = ModelSpec(name, lambda _shape, _classes: copy.deepcopy(model), code=weights_of(model))
     return OwnNetwork(spec, Recipe("given", LEARNING_RATE, steps=0, weights=weights_of(model)))
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 from scipy.stats import binomtest
 
+from tunebench.boards.formats import percent
 from tunebench.errors import DataError
 from tunebench.grid.scoring import Record
 from tunebench.own.comparison import FROZEN, TRAINING, Comparison, Wish
@@ -135,7 +136,7 @@ def pick(lines: Iterable[Line], wish: Wish) -> Choice:
         limit, kind = "floor", "samples of the class"
         what = f"keeps the floor at the highest accuracy of all ({100 * (best.oa - original.oa):+.2f} points)"
     if best.certificate is not None:
-        return Choice(best, f"{named(best)} {what} of all with a certificate at {percent(wish.confidence)}")
+        return Choice(best, f"{named(best)} {what} of all with a certificate at {percent(wish.confidence)} %")
     more = ""
     if best.missing is not None:
         more = f"; for its mildest change about {best.missing:,} more {kind}, drawn anew, would have been needed"
@@ -144,11 +145,6 @@ def pick(lines: Iterable[Line], wish: Wish) -> Choice:
         f"{named(best)} {what} on these samples, but nothing could be certified: the {limit} was kept on them, and new "
         f"data may break it{more}",
     )
-
-
-def percent(share: float) -> str:
-    """A share in percent, with the digits that it needs."""
-    return f"{100 * share:g} %"
 
 
 def named(line: Line) -> str:

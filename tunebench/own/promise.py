@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tunebench.boards.formats import percent
 from tunebench.errors import UsageError
 from tunebench.selection.certificate import certifies, loss_bound, samples_needed, walk
 
@@ -71,18 +73,19 @@ def require_enough(samples: int, budget: float, confidence: float) -> None:
     least = samples_needed(budget, confidence)
     if budget > 0 and least is not None and samples < least:
         raise UsageError(
-            f"{samples:,} samples cannot certify a budget of {100 * budget:g} points at {confidence:.0%} confidence; "
-            f"it takes at least {least:,}"
+            f"{samples:,} samples cannot certify a budget of {percent(budget)} points at {percent(confidence)}% "
+            f"confidence; it takes at least {least:,}"
         )
 
 
 def told(found: Promise) -> str:
     """A promise in a sentence or two."""
     counts = f"{found.samples:,} samples, {found.lost} lost, {found.gained} gained"
-    limit, at = f"{100 * found.budget:g} points", f"{found.confidence:.0%} confidence"
+    limit, at = f"{percent(found.budget)} points", f"{percent(found.confidence)}% confidence"
     if found.passed:
         return f"certified: OA falls by at most {limit} on new data like these, at {at} ({counts})"
     hint = "its loss is too near to the budget for any number of samples"
     if found.missing is not None:
         hint = f"at these rates about {found.missing:,} more samples would do"
-    return f"not certified at {limit}, {at} ({counts}; the least budget is {100 * found.bound:.2f}); {hint}"
+    least = math.ceil(1e4 * found.bound) / 100  # rounded up: less is what was refused
+    return f"not certified at {limit}, {at} ({counts}; the least budget is {least:.2f}); {hint}"

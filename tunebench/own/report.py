@@ -10,12 +10,13 @@ from typing import Any
 
 import tabulate
 
+from tunebench.boards.formats import percent
 from tunebench.boards.page import own as page
 from tunebench.naming import printable
 from tunebench.own.comparison import Comparison, Wish
 from tunebench.own.details import of_line
 from tunebench.own.files import Written
-from tunebench.own.pick import Choice, Line, confusions, hardest, named, percent
+from tunebench.own.pick import Choice, Line, confusions, hardest, named
 from tunebench.results.store import write_text
 
 SCHEMA = 1
@@ -46,6 +47,12 @@ class Report:
         """The class's name."""
         return printable(self.comparison.names[self.comparison.wish.target])
 
+    @property
+    def certificate(self) -> dict[str, Any] | None:
+        """The chosen line's, with the confidence that holds whichever tuner was taken."""
+        found = self.choice.line.certificate
+        return found and found | {"confidence": self.comparison.wish.confidence}
+
     def as_dict(self) -> dict[str, Any]:
         """The content of ``report.json``."""
         wish, line, before = self.comparison.wish, self.choice.line, self.original
@@ -61,7 +68,7 @@ class Report:
             "budget": wish.budget,
             "recall": wish.recall,
             "limits": dict(wish.limits),
-            "certificate": line.certificate and line.certificate | {"confidence": wish.confidence},
+            "certificate": self.certificate,
             "why": self.choice.why,
             "confusions": confusions(record, wish.target, self.comparison.names),
             "hardest": hardest(self.comparison),
@@ -148,26 +155,15 @@ def promise(line: Line, wish: Wish) -> str:
     """A certificate in a few words."""
     if line.certificate is None:
         return "" if line.tuner == "original" else "none"
-    bound = 100 * line.certificate["bound"]
-    return f"TA {bound:.1f} at least" if wish.recall is not None else f"OA -{bound:.2f} at most"
+    bound = percent(line.certificate["bound"])
+    return f"TA {bound} at least" if wish.recall is not None else f"OA -{bound} at most"
 
 
 def closing(report: Report) -> str:
     """What was taken and why, what is promised, and where it lies."""
-    line = report.choice.line
     text = [f"chosen  {report.choice.why}"]
-    if line.certificate is not None:
-        c, wish = line.certificate, report.comparison.wish
-        kept = (
-            f"TA is at least {c['bound']:.1%}"
-            if wish.recall is not None
-            else f"OA falls by at most {100 * c['bound']:.2f} points"
-        )
-        counts = f"{c['hits']} are right" if wish.recall is not None else f"{c['lost']} are lost, {c['gained']} gained"
-        text.append(
-            f"promise {kept} on new data like these, with confidence {percent(wish.confidence)}, whichever tuner was "
-            f"taken; on {c['samples']:,} samples that no choice has seen {counts}"
-        )
+    if report.certificate is not None:
+        text.append(f"promise {page.promised(report.certificate, report.comparison.wish.recall is not None)}")
     text += [f"file    {written.path}: {written.note}" for written in report.files]
     return "\n".join(text)
 

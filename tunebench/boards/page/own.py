@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas
 
 from tunebench.boards import charts
+from tunebench.boards.formats import percent
 from tunebench.boards.page import script
 from tunebench.boards.page.table import Cell
 from tunebench.boards.page.templates import rendered
@@ -59,8 +60,8 @@ def render(report: Content) -> str:
         target=report["target"],
         chosen=named(report),
         why=report["why"],
-        before=percent(report["original"]),
-        after=percent(report["tuned"]),
+        before=shares(report["original"]),
+        after=shares(report["tuned"]),
         samples=f", on {size['all']:,} samples, {size['target']:,} of them {report['target']}" if size else "",
         promise=promise(report),
         charts=[(name, CHARTS[name][0]) for name in data],
@@ -87,7 +88,7 @@ def named(line: Content) -> str:
     return line["tuner"] if line["variant"] == "plain" else f"{line['tuner']}, {line['variant']}"
 
 
-def percent(figures: Content) -> dict[str, str]:
+def shares(figures: Content) -> dict[str, str]:
     """TA and OA in per cent."""
     return {name: column(name).shown(figures[name]) for name in ("ta", "oa")}
 
@@ -98,16 +99,22 @@ def promise(report: Content) -> dict[str, str]:
     if certificate is None:
         text = "The figures are of the samples that chose; nothing is certified, and new data may break the budget."
         return {"heading": "No promise.", "text": text}
-    bound = 100 * certificate["bound"]
-    kept = (
-        f"OA falls by at most {bound:.2f} points" if report.get("recall") is None else f"TA is at least {bound:.1f} %"
+    return {"heading": "Promise.", "text": promised(certificate, report.get("recall") is not None) + "."}
+
+
+def promised(certificate: Content, floor: bool) -> str:
+    """What a certificate says, of TA under a ``floor``, else of OA, and which samples say so."""
+    bound, samples = percent(certificate["bound"]), f"{certificate['samples']:,} samples"
+    if floor:  # its samples are those of the class alone; ``lost`` and ``gained`` are of all
+        kept, counts = f"TA is at least {bound} %", f"{certificate['hits']} are right"
+        samples += " of the class"
+    else:
+        kept = f"OA falls by at most {bound} points"
+        counts = f"{certificate['lost']} are lost, {certificate['gained']} gained"
+    return (
+        f"{kept} on new data like these, with confidence {percent(certificate['confidence'])} %, whichever tuner was "
+        f"taken; on {samples} that no choice has seen {counts}"
     )
-    return {
-        "heading": "Promise.",
-        "text": f"On new data like these {kept}, with confidence "
-        f"{100 * certificate['confidence']:.0f} %: of {certificate['samples']:,} samples {certificate['lost']} were "
-        f"lost and {certificate['gained']} gained.",
-    }
 
 
 def table_of(report: Content) -> tuple[list[Heading], list[dict[str, Any]]]:
@@ -154,10 +161,8 @@ def certified(line: Content, report: Content) -> tuple[Any, str]:
     """A certificate in a few words, sorted by its bound."""
     if not line["certificate"]:
         return "", "none"
-    bound = line["certificate"]["bound"]
-    return bound, f"OA falls by {100 * bound:.2f} at most" if report.get(
-        "recall"
-    ) is None else f"TA {100 * bound:.1f} % at least"
+    bound, floor = line["certificate"]["bound"], report.get("recall") is not None
+    return bound, f"TA {percent(bound)} % at least" if floor else f"OA falls by {percent(bound)} at most"
 
 
 def is_chosen(line: Content, report: Content) -> bool:
