@@ -56,6 +56,7 @@ def test_every_heading_is_in_it(digits_run):
 def test_every_column_of_a_notebook_is_in_it(digits_run):
     """Those of `tunebench.load`, which are those of leaderboard.json."""
     run = tunebench.load(digits_run)
+    assert list(run.predictions("of no variant")) == list(run.predictions())
     tables = (run.rows, run.curves, run.contrasts, run.pairs, run.classes, run.predictions())
     found = {name for table in tables for name in table.columns}
     assert len(found) > 60

@@ -123,6 +123,16 @@ def test_files_are_drawn(tunebench, digits_run, tmp_path, monkeypatch):
     assert next(tmp_path.glob("*-shifted.png")).read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_do_not_replace_each_other(tables):
+    """Blocks that a file's name cannot tell apart, and names that are too long, are numbered."""
+    rows = tables["curves"].query("variant == 'plain'")
+    named = [rows.assign(block=name) for name in ("größe", "grüße", "猫", "犬", 150 * "ab", 150 * "ab" + "c")]
+    names = [name for name, _ in plots.specifications({"curves": pandas.concat(named)})]
+    assert len(set(names)) == len(names) == len(named)
+    assert {"curves-gr-e-plain", "curves-gr-e-plain-2"} <= set(names)
+    assert all(len(name) < 220 for name in names)
+
+
 def test_a_page_goes_where_it_is_told(tunebench, digits_run, tmp_path):
     """`--format html -o FILE` writes the run's own page there."""
     done = tunebench("leaderboard", digits_run, "--format", "html", "-o", tmp_path / "page.html")

@@ -24,6 +24,13 @@ def board(digits_run):
     return build(digits_run)
 
 
+def test_files_that_are_no_text_are_written_anew(board, tmp_path):
+    """What a board left half written, or somebody else wrote, does not end a finished run."""
+    (tmp_path / FILES["json"]).write_bytes(b"\xff\xfe\xff")
+    write_files(board, tmp_path)
+    assert (tmp_path / FILES["json"]).read_text("utf-8") == render(board, "json")
+
+
 @pytest.fixture
 def evil(board):
     """The same with names and remarks that mean something to Markdown, HTML and LaTeX."""

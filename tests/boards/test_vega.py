@@ -87,6 +87,15 @@ def test_a_cache_that_cannot_be_written_costs_seconds_only(nowhere):
     assert "vegaEmbed" in vega.script()
 
 
+@pytest.mark.parametrize("damage", ["gone", "no text"])
+def test_a_cache_without_its_script_costs_seconds_only(nowhere, damage):
+    """The folder is there, what was in it is not any more."""
+    vega.folder().mkdir(parents=True)
+    if damage == "no text":
+        (vega.folder() / vega.NAME).write_bytes(b"\xff\xfe\xff")
+    assert "vegaEmbed" in vega.script()
+
+
 LATE = """
 import sys
 from pathlib import Path

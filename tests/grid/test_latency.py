@@ -25,6 +25,18 @@ def test_other_weights_are_the_same_structure():
     assert structure(network()) == structure(network())
 
 
+def test_whatever_a_network_holds_can_be_compared():
+    """Tensors, and numbers that are not equal to themselves, in its settings."""
+
+    def holding():
+        model = network()
+        model.anchors, model.missing = (torch.ones(3), (1, 2)), float("nan")
+        return model
+
+    assert structure(holding()) == structure(holding())
+    assert structure(holding()) != structure(network())
+
+
 @pytest.mark.parametrize("change", ["width", "operator", "setting", "hook", "forward", "attribute", "stride", "dtype"])
 def test_whatever_can_take_time_is_another_structure(change):
     """A wider layer, another operator or option, a hook, a patched method, a transposed or converted weight."""

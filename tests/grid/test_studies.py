@@ -23,6 +23,17 @@ def test_every_search_is_a_study(digits_run, tmp_path):
     assert study.metric_names == studies.METRICS
 
 
+def test_values_that_a_tuner_no_longer_searches_are_left_out(digits_run, tmp_path):
+    """A range that became narrower, and a hyperparameter that is gone: the rest of the history is kept."""
+    cell = next(cell for cell, _ in Store(digits_run).cells() if cell.tuner == "cw-p")
+    record = Store(digits_run).get("cells", cell)
+    shares = sorted(step["params"]["share"] for step in record["history"] if "share" in step["params"])
+    narrow = {"share": optuna.distributions.FloatDistribution(0.0, shares[0])}
+    kept = list(studies.trials_of(record, narrow))
+    assert len(kept) == len(record["history"])
+    assert [trial.params["share"] for trial in kept if trial.params] == shares[:1]
+
+
 def test_a_wrong_address_is_told_at_the_door(tunebench, tmp_path):
     """Before anything is computed, in one line, with what to write instead."""
     with pytest.raises(UsageError, match="give a URL such as"):

@@ -15,7 +15,7 @@ from tunebench.networks.activations import forward
 from tunebench.selection.constraints import constrained, layers_of, misfit, protect_text, protected_of
 from tunebench.selection.outputs import Outputs, View
 from tunebench.selection.search import search
-from tunebench.selection.selector import SearchOptions
+from tunebench.selection.selector import SearchOptions, Selector
 from tunebench.training import limited
 
 
@@ -168,6 +168,19 @@ def test_what_breaks_a_limit_is_not_chosen(limits):
     chosen = choices(search(Joins(), task, SearchOptions(budget=5.0, **limits)))
     assert all(c.trial == 0 or float(c.output.weight.abs().max()) <= 1e-9 for _, c in chosen)
     assert search(Joins(), task, SearchOptions(budget=5.0, max_new_params=32)).chosen["plain"][5.0].trial == 1
+
+
+def test_what_no_multiple_may_be_scores_as_the_original():
+    """A search learns that a forbidden edit gains nothing, also after another that gains."""
+    options = SearchOptions(budget=5.0, max_new_params=16)
+    task = constrained(digits_task(), options)
+    selector = Selector(task, options)
+    weight = task.hidden_train.new_zeros(48)
+    weight[32:] = 0.1
+    allowed, forbidden = (LogitEdit.of_target(task, it) for it in (weight, torch.full_like(weight, 0.1)))
+    original = selector.unchanged.score
+    assert selector.add_ray(1, {}, allowed).hits > original.hits
+    assert selector.add_ray(2, {}, forbidden) == original
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5])

@@ -12,6 +12,7 @@ from tunebench.boards.comparison import Block, Row, place_of
 from tunebench.boards.leaderboard import complete_blocks
 from tunebench.results.metrics import Floats, count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
+from tunebench.selection.budgets import allowance
 
 
 def of_run(out: Path, budget: float, demand: str) -> dict[str, list[Row]]:
@@ -72,7 +73,7 @@ def best_so_far(records: Sequence[Row], budget: float) -> Iterator[Row]:
     for record in records:
         hits, correct = record["original"]["valid"][:2]
         size = (record["provenance"].get("split") or {"valid": 0})["valid"]
-        least = correct - math.floor(budget * size / 100 + 1e-9)
+        least = correct - allowance(budget, size)
         steps = [step["score"][0] - hits if step["score"][1] >= least else 0 for step in record["history"]]
         runs.append(np.maximum.accumulate([0, *steps]))
     shared = min(map(len, runs))

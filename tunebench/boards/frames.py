@@ -13,6 +13,9 @@ from tunebench.boards import details, leaderboard, tables
 from tunebench.boards.comparison import place_of
 from tunebench.results.predictions import predictions_of
 
+PREDICTED = ("dataset", "model", "target", "tuner", "seed", "image", "label", "original", "tuned")
+"""The columns of `Frames.predictions`."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -39,9 +42,12 @@ class Frames:
     def predictions(self, variant: str = "plain") -> pandas.DataFrame:
         """One row per tuner, seed and test image at the suite's budget: ``label``, ``original``, ``tuned``.
 
-        Complete tuners that have the variant. Classes are indices.
+        Complete tuners that have the variant, none maybe. Classes are indices.
         """
-        return pandas.concat(list(self._predictions(variant)), ignore_index=True)
+        none = pandas.DataFrame(
+            columns=["dataset", "model", "target", "tuner", "seed", "image", "label", "original", "tuned"]
+        )
+        return pandas.concat([*self._predictions(variant)] or [none], ignore_index=True)
 
     def _predictions(self, variant: str) -> Iterator[pandas.DataFrame]:
         for block, complete in leaderboard.complete_blocks(self.out):

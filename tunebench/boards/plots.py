@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ WIDTH, HEIGHT, STEP = 480, 320, 18
 """Of a chart, and of one tuner's line in a heat map, in pixels."""
 SCALE = 1.5
 """Pixels of a PNG for one of the chart."""
+LONGEST = 200
+"""Characters of a file's name, but for its number and suffix."""
 
 
 def write(board: Leaderboard, folder: Path) -> list[Path]:
@@ -35,7 +38,11 @@ def write(board: Leaderboard, folder: Path) -> list[Path]:
 
 
 def specifications(data: Mapping[str, pandas.DataFrame]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A name, fit for a file, and the complete Vega-Lite of every chart of every block, variant and cost."""
+    """A name, fit for a file, and the complete Vega-Lite of every chart of every block, variant and cost.
+
+    Names that differ in what no file's name may hold, or behind what fits into one, are numbered.
+    """
+    taken: set[str] = set()
     for chart, table in data.items():
         title, make = CHARTS[chart]
         spec = make().to_dict() | {
@@ -46,4 +53,12 @@ def specifications(data: Mapping[str, pandas.DataFrame]) -> Iterator[tuple[str, 
         for key, rows in split(table, ("block", "variant", "kind")).items():
             subtitle = ", ".join(column(part).text.rstrip(".") if part in COSTS else part for part in key)
             named = {"title": {"text": title, "subtitle": subtitle}, "datasets": {"rows": rows.to_dict("records")}}
-            yield re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([chart, *key])), shaded(spec, rows) | named
+            name = unlike(taken, re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join([chart, *key]))[:LONGEST])
+            taken.add(name)
+            yield name, shaded(spec, rows) | named
+
+
+def unlike(taken: Collection[str], name: str) -> str:
+    """``name``, or with the first number from 2 on that makes it another than those that are taken."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(it for it in itertools.chain([name], numbered) if it not in taken)

@@ -54,7 +54,7 @@ def write_files(board: Leaderboard, out: Path) -> None:
     A page whose figures are those of the last time stays: it is what takes longest.
     """
     figures, told = out / FILES["json"], as_json(board)
-    same = figures.is_file() and figures.read_text("utf-8") == told and (out / FILES["html"]).is_file()
+    same = figures.is_file() and figures.read_bytes() == told.encode() and (out / FILES["html"]).is_file()
     for kind, name in FILES.items():
         if not (same and kind == "html"):
             write_text(out / name, render(board, kind))

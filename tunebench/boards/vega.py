@@ -37,10 +37,10 @@ def bundled() -> str:
 
 
 def script() -> str:
-    """The script, to stand inside an HTML element; made anew where no cache can be: `tunebench.tune` needs none."""
+    """The script, to stand inside an HTML element; made anew where no cache can be, or holds none any more."""
     try:
         make()
         text = (folder() / NAME).read_text(encoding="utf-8")
-    except StoreError:
+    except (StoreError, OSError, UnicodeDecodeError):
         text = bundled()
     return text.replace("</script", "<\\/script")

@@ -57,7 +57,7 @@ from tunebench.console import loading
 @click.option("--no-latency", is_flag=True, help="Measure no latency; the same command without it does so later.")
 @click.option("--explain-cache", is_flag=True, help="Say of every cell why it is reused or computed.")
 @click.option("--executor", default="processes", show_default=True, help="Or dask://HOST:PORT, a dask scheduler.")
-@click.option("--memory", metavar="SIZE", help="Of one cell, such as 2G.  [the machine's, divided by -j]")
+@click.option("--memory", metavar="SIZE", help="Of one cell on the CPU, such as 2G.  [the machine's, divided by -j]")
 @click.option(
     "--optuna-storage", metavar="URL", help="Keep the searches as Optuna studies, such as sqlite:///studies.db."
 )
@@ -126,11 +126,10 @@ def command(suite: Path | None, **flags: Any) -> int:
         counts = runner.run(chosen, options, bars, errand, tables.load_page if new else None)
     finally:
         bars.end()
-    if storage is not None:
-        studies.keep(options.out, storage, options.plugins)
-
     board = leaderboard.build(options.out)
     tables.write_files(board, options.out)
+    if storage is not None:
+        studies.keep(options.out, storage, options.plugins)
     say(tables.render(board, "table"))
     say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f"; {options.out}")
     return 1 if {*FAILURES, UNDONE} & counts.keys() else 0

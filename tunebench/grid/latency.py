@@ -18,6 +18,7 @@ from tunebench.grid.provenance import seed_all, settle
 from tunebench.grid.scoring import PROBE_ROWS, Record
 from tunebench.grid.tasks import load_task
 from tunebench.networks.activations import forward
+from tunebench.networks.architecture import plain
 from tunebench.plugins import load_registry
 from tunebench.results.cells import Job
 from tunebench.selection.budgets import Demand
@@ -89,7 +90,7 @@ def structure(model: nn.Module) -> list[Any]:
         for name, module in model.named_modules()
     ]
     settings = [
-        (key, value if isinstance(value, str | int | float | tuple) else type(value))
+        (key, plain(value) if isinstance(value, str | int | float | tuple) else type(value))
         for module in model.modules()
         for key, value in sorted(vars(module).items())
     ]

@@ -59,9 +59,18 @@ def read(store: Store, cell: Cell) -> dict[str, Any] | None:
     return record if record is not None and record["status"] == "ok" else None
 
 
+def fits(value: Any, distribution: optuna.distributions.BaseDistribution) -> bool:
+    """Whether a hyperparameter may have this value."""
+    try:
+        optuna.create_trial(params={"it": value}, distributions={"it": distribution}, value=0.0)
+    except ValueError:
+        return False
+    return True
+
+
 def trials_of(record: dict[str, Any], space: dict[str, Any]) -> Iterator[FrozenTrial]:
-    """A cell's history as finished trials; hyperparameters that the tuner does not search any more are left out."""
+    """A cell's history as finished trials; what the tuner does not search any more is left out, names and values."""
     for step in record["history"]:
-        params = {name: value for name, value in step["params"].items() if name in space}
+        params = {name: value for name, value in step["params"].items() if name in space and fits(value, space[name])}
         ranges = {name: space[name] for name in params}
         yield optuna.create_trial(params=params, distributions=ranges, values=[float(n) for n in step["score"][:2]])

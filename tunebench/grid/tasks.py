@@ -75,7 +75,10 @@ def require_targets(labels: Tensor, targets: tuple[int, ...], split: str) -> Non
 
 
 def fingerprint(task: TuningTask) -> tuple[int, ...]:
-    """Changes when a tensor of ``task`` or a parameter of its model is written to; one read of each, no copy."""
+    """Changes when a tensor of ``task`` or a parameter of its model is written to; one read of each, no copy.
+
+    Sums of bits: what only changes places, or happens to keep the sum, is not seen.
+    """
     tensors = [getattr(task, name) for name in TENSORS] + list(task.model.state_dict().values())
     return tuple(bits_sum(t.detach()) for t in tensors)
 

@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
 from tunebench.compression import Compression, CompressionTask
@@ -19,7 +21,7 @@ from tunebench.errors import Inapplicable, UsageError
 from tunebench.naming import unknown_name
 from tunebench.networks.cost import count_flops
 from tunebench.networks.models import find_model, offered_models
-from tunebench.networks.probe import built, check_classifier
+from tunebench.networks.probe import built, check_classifier, said
 from tunebench.networks.sites import survey
 from tunebench.networks.spec import Made, ModelSpec
 from tunebench.plugins import Registry
@@ -142,6 +144,35 @@ def blank(
     nothing = Samples(torch.empty(0, *shape), torch.empty(0, dtype=torch.int64))
     task = task_of(made, parent, nothing, check_classifier(base, spec.name, shape), seed=0)
     return made.compression.rebuild(task, made.value, states[-1])
+
+
+def loaded(
+    spec: ModelSpec, base: nn.Module, before: Sequence[Shapes], weights: Path, shape: tuple[int, ...]
+) -> nn.Module:
+    """The network of ``spec`` with the numbers of a file, in eval mode; ``before`` as in `check_rebuilt`."""
+    states = [on_meta(shapes) for shapes in [*before, shapes_of(load_file(weights))]]
+    model = blank(spec, base, states, shape)
+    load_model(model, weights)
+    return model.eval()
+
+
+def check_rebuilt(spec: ModelSpec, before: Sequence[Shapes], weights: Path, x: Tensor, logits: Tensor) -> None:
+    """Inapplicable unless a network that is built anew, with the numbers of a file, says ``logits`` (N, C) of x.
+
+    So does every cell get it. ``before`` are the shapes of what was made on the way. A network may hold what no state
+    dict says, such as a buffer that is not kept or a setting that follows from a width.
+    """
+    assert spec.made is not None
+    shape, name = tuple(x.shape[1:]), spec.made.compression.name
+    try:
+        with torch.random.fork_rng(devices=[]):
+            base = built(spec, shape, logits.shape[1])
+        with torch.no_grad():
+            same = torch.allclose(loaded(spec, base, before, weights, shape)(x), logits, rtol=1e-3, atol=1e-3)
+    except Exception as exc:
+        raise Inapplicable(f"what {name} makes of it cannot be built again from its weights ({said(exc)})") from exc
+    if not same:
+        raise Inapplicable(f"what {name} makes of it says something else when it is built again from its weights")
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, list[Any]]:

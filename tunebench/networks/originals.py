@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file, save_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -23,7 +23,7 @@ from tunebench.errors import StoreError, UsageError
 from tunebench.naming import seed_of
 from tunebench.networks.activations import activations
 from tunebench.networks.architecture import architecture_of, parent_of
-from tunebench.networks.compressed import blank, compress, on_meta, shapes_of
+from tunebench.networks.compressed import check_rebuilt, compress, loaded, shapes_of
 from tunebench.networks.integrity import data_fault, header, original_fault
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.probe import built
@@ -181,6 +181,8 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
         "key": key.facts,
     }
     save_model(model, str(folder / "model.safetensors"))
+    if spec.made is not None:
+        check_rebuilt(spec, facts["lineage"], folder / "model.safetensors", samples.x[:2].cpu(), train.logits[:2].cpu())
     tensors = {
         "train_rows": train_rows,
         "valid_rows": valid_rows,
@@ -271,9 +273,6 @@ def load_original(key: OriginalKey, spec: ModelSpec) -> tuple[nn.Module, dict[st
         model = built(spec, shape, int(data.y.max()) + 1)
     if (spec.code or spec.made) and architecture_of(spec, model) != key.architecture:
         raise UsageError(f"the code of network {key.model!r} is not what the run began with; use that, or run again")
-    weights = key.folder / "model.safetensors"
-    if spec.made is not None:
-        states = [*original_record(key)["lineage"], shapes_of(load_file(weights))]
-        model = blank(spec, model, [on_meta(state) for state in states], shape)
-    load_model(model, weights)
-    return model.eval(), load_file(key.folder / "activations.safetensors")
+    before = original_record(key)["lineage"] if spec.made else []
+    model = loaded(spec, model, before, key.folder / "model.safetensors", shape)
+    return model, load_file(key.folder / "activations.safetensors")

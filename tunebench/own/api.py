@@ -25,6 +25,7 @@ from tunebench.own.network import LEARNING_RATE
 from tunebench.own.pick import lines_of, pick
 from tunebench.own.report import Report
 from tunebench.selection import tradeoff
+from tunebench.selection.budgets import allowance
 from tunebench.selection.constraints import LIMITS
 from tunebench.tuner import TuningTask
 
@@ -164,7 +165,7 @@ def tune_logits(logits: Any, y: Any, target: int, *, budget: float = 0.5) -> np.
             f"labels go from {int(labels.min())} to {int(labels.max())}, there are {scores.shape[1]} columns"
         )
     base = settled(tradeoff.margins(scores, labels, (target,)))
-    steps, offset = tradeoff.shift_steps(base, tradeoff.allowance(budget, len(labels)))
+    steps, offset = tradeoff.shift_steps(base, allowance(budget, len(labels)))
     bias = np.zeros(scores.shape[1])
     interval = tradeoff.best_interval(steps, len(labels), budget)
     if interval is not None and steps.score(interval).hits > int((base.was_right & base.is_target).sum()):

@@ -11,7 +11,7 @@ from tunebench.own.comparison import Comparison
 from tunebench.own.pick import Line
 from tunebench.results.metrics import count, per_class_accuracy
 from tunebench.results.predictions import predictions_of
-from tunebench.selection.tradeoff import allowance
+from tunebench.selection.budgets import allowance
 
 COSTS = ("params", "flops", "bytes")
 

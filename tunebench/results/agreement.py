@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from tunebench.errors import UsageError
 from tunebench.results.predictions import unpack
 from tunebench.results.shapes import Damaged
+from tunebench.selection.budgets import allowance
 from tunebench.selection.certificate import loss_bound, recall_bound
 
 Record = Mapping[str, Any]
@@ -86,8 +86,7 @@ def check_budget(original: list[int], found: Record, limit: tuple[float, int], n
     budget, samples = limit
     hits, correct = original
     require(hits <= found["hits"], f"{name}.valid is worse than the original")
-    allowed = math.floor(budget * samples / 100 + 1e-9)
-    require(found["correct"] >= correct - allowed, f"{name}.valid exceeds its budget")
+    require(found["correct"] >= correct - allowance(budget, samples), f"{name}.valid exceeds its budget")
 
 
 def check_certificate(point: Record, demand: str, name: str) -> None:

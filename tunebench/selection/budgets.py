@@ -29,6 +29,11 @@ Demand = float | Floor
 """What a choice has to keep: an OA budget in percentage points, or a `Floor`. Its text names it in records."""
 
 
+def allowance(budget: float, samples: int) -> int:
+    """How many of ``samples`` an OA budget (percentage points) allows to lose."""
+    return math.floor(budget * samples / 100 + 1e-9)
+
+
 def demand_of(budget: float, recall: float | None) -> Demand:
     """What a suite's tables are about: the floor where one is asked for, else the budget."""
     return float(budget) if recall is None else Floor(recall)

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tunebench.selection import tradeoff
-from tunebench.selection.budgets import BUDGETS, Demand, Floor, demand_of
+from tunebench.selection.budgets import BUDGETS, Demand, Floor, allowance, demand_of
 from tunebench.selection.constraints import ALL_LAYERS, ROUNDING, reach
 from tunebench.selection.outputs import Outputs, View
 from tunebench.selection.rays import steps_along
@@ -112,7 +112,7 @@ class Selector:
         """How many samples a choice may lose on balance; None: any number, for a floor."""
         if len(self.budgets) < len(self.demands):
             return None
-        return tradeoff.allowance(self.budgets[-1], self.samples)
+        return allowance(self.budgets[-1], self.samples)
 
     def score(self, logits: Tensor) -> Score:
         """Counts for logits (R, C) of the view."""
@@ -130,10 +130,13 @@ class Selector:
         return tradeoff.margins(logits, self.view.labels, task.targets, self.base.was_right, task.protect)
 
     def add_ray(self, trial: int, params: dict[str, Any], edit: LogitEdit) -> Score:
-        """Consider the best scale of a scalable edit for each demand; returns the score at the chosen one."""
+        """Consider the best scale of a scalable edit for each demand; returns the score at the chosen one.
+
+        Where no multiple keeps the demand that is scale 0, the original.
+        """
         direction = self.view.direction(edit)
         steps = self.steps(edit)
-        found = self.chosen["plain"].get(self.options.demand, self.unchanged).score
+        found = self.unchanged.score
         for interval, demands in self.best_intervals(steps).items():
             scale = steps.scale(interval)
             candidate = Candidate(trial, params, edit.scaled(scale), steps.score(interval), scale)

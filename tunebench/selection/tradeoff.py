@@ -16,6 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from tunebench.selection.budgets import allowance
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -168,11 +170,6 @@ def feasible(found: Score, samples: int, budget: float, margin: str = "none") ->
     one standard error of the paired difference has to fit instead.
     """
     return bool(kept(found.lost, found.gained, samples, budget, margin))
-
-
-def allowance(budget: float, samples: int) -> int:
-    """How many of ``samples`` an OA budget (percentage points) allows to lose."""
-    return math.floor(budget * samples / 100 + 1e-9)
 
 
 def kept(lost: Any, gained: Any, samples: int, budget: float, margin: str) -> Any:

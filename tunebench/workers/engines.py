@@ -38,6 +38,10 @@ class Engine(Protocol):
         """End whatever still runs, and wait until it has ended."""
 
 
+STARTING = threading.Lock()
+"""Held while a process is started: the environment that it inherits, and which was made last, are of all threads."""
+
+
 class LocalEngine:
     """A fresh process on this machine for every function, forked from a server that has torch loaded.
 
@@ -66,12 +70,13 @@ class LocalEngine:
         options: Any = {"name": isolation.WORKER, "timeout": timeout, "context": self.context}
         start: Any = pebble.concurrent.process(**options)
         try:
-            future: Future[Any] = self.context.persistent(lambda: start(isolated)(function, argument, self.memory))
+            with STARTING:
+                future: Future[Any] = self.context.persistent(lambda: start(isolated)(function, argument, self.memory))
+                process = self.context.latest
         except HostFault as exc:
             future = Future()
             future.set_exception(exc)
             return future
-        process = self.context.latest
         self.running.add(future)
         future.add_done_callback(lambda _: isolation.end_group(process.pid))
         future.add_done_callback(self.running.discard)

@@ -101,6 +101,37 @@ def test_a_run_skips_what_a_compression_cannot_take_and_tells_of_a_large_student
     assert len(cells) == 4
 
 
+NETWORKS = """
+import torch
+from torch import nn
+
+
+class Normed(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+class Scaled(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+"""
+
+
+@pytest.mark.parametrize("network", ["Normed", "Scaled"])
+def test_what_could_not_be_loaded_is_not_made(tunebench, tmp_path, network):
+    """A width that no weight shows, a buffer that no file keeps: its cell is skipped, no error and not left undone."""
+    (tmp_path / "net.py").write_text(NETWORKS)
+    model, out = f"{tmp_path}/net.py:{network}+channels", tmp_path / "out"
+    flags = ("-t", "original", "--seeds", "1", "-q", "--no-latency", "--recipe", "quick")
+    done = tunebench("run", "-d", "digits", "-m", model, *flags, "-o", out)
+    assert done.code == 0, done.err
+    ((cell, _),) = Store(out).cells()
+    record = Store(out).get("cells", cell)
+    assert record["status"] == "skipped"
+    assert "cannot be built again from its weights" in record["reason"]
+
+
 class Halved(Compression):
     """Halves every weight; not in a package."""
 
