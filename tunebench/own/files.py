@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tunebench.errors import InvalidOutput, StoreError, TunebenchError, UsageError
 from tunebench.networks.activations import forward
 from tunebench.networks.probe import said
+from tunebench.networks.sites import first_float
 from tunebench.results.folder import refuse_links
 
 NETWORKS = ("tuned.safetensors", "tuned.pt2", "tuned.onnx")
@@ -146,8 +147,8 @@ def agree(path: Path, found: Tensor, expected: Tensor) -> None:
 
 def typed(model: nn.Module, x: Tensor) -> Tensor:
     """Inputs of the network's own floating point type."""
-    like = next((p for p in model.parameters() if p.is_floating_point()), x)
-    return x.to(like.dtype)
+    like = first_float(model)
+    return x if like is None else x.to(like.dtype)
 
 
 def opset_of(path: Path) -> int:

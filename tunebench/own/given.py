@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tunebench.errors import InvalidOutput, UsageError
-from tunebench.networks.activations import forward
+from tunebench.networks.activations import batches, forward
 from tunebench.networks.probe import built, said
 from tunebench.own.door import require_regular
-from tunebench.own.network import own_network, read_weights
+from tunebench.own.network import outputs_of, own_network
 from tunebench.own.promise import Ints
 
 ROWS = 256
@@ -43,7 +43,7 @@ def program_logits(file: Path, x: Tensor) -> Tensor:
             warnings.simplefilter("ignore")
             program = torch.export.load(file).module()
         with torch.no_grad():
-            return torch.cat([program(rows).float() for rows in torch.split(x, ROWS)])
+            return torch.cat([program(rows).float() for rows in batches(program, x, ROWS)])
     except OSError as exc:
         raise UsageError(f"{file}: {exc.strerror or exc}") from exc
     except Exception as exc:
@@ -54,6 +54,6 @@ def state_logits(file: Path, model: str | None, x: Tensor, classes: int | None) 
     """Logits of a state dict in the network that ``model`` names."""
     if model is None:
         raise UsageError(f"{file} holds numbers alone; name their network with --model FILE.py:NAME, or give a .pt2")
-    outputs = classes or next(reversed(read_weights(file).values())).shape[:1].numel()
-    network = own_network(model, file, tuple(x.shape[1:]), outputs)
-    return forward(built(network.spec, tuple(x.shape[1:]), outputs), x)
+    shape = tuple(x.shape[1:])
+    outputs = classes or outputs_of(model, file, shape)
+    return forward(built(own_network(model, file, shape, outputs).spec, shape, outputs), x)

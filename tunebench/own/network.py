@@ -17,7 +17,7 @@ from tunebench.errors import UsageError
 from tunebench.naming import cut, printable
 from tunebench.networks.catalog import PLAIN, weights_of
 from tunebench.networks.models import find_model
-from tunebench.networks.probe import built
+from tunebench.networks.probe import built, check_classifier
 from tunebench.networks.recipes import Recipe
 from tunebench.networks.spec import ModelSpec
 from tunebench.own.door import require_regular
@@ -26,6 +26,9 @@ LEARNING_RATE = 0.01
 """What fine-tuning searches multiples of, since nobody tells how the network was trained."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep a state dict beside other things."""
+
+FEW = 2
+"""Classes of a network that is built to be compared with a file."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def own_network(name: str, weights: Path | None, shape: tuple[int, ...], classes
     UsageError for a file that cannot be read, for weights of another architecture, and for a network that comes
     without any.
     """
-    spec = find_model(f"{name}{PLAIN}" if name.startswith("torchvision:") and not name.endswith(PLAIN) else name)
+    spec = spec_of(name)
     if weights is None:
         require_weights(spec, name, shape, classes)
     else:
@@ -52,6 +55,38 @@ def own_network(name: str, weights: Path | None, shape: tuple[int, ...], classes
     spec = replace(spec, name=short(spec.name))
     model = built(spec, shape, classes)
     return OwnNetwork(spec, Recipe("given", LEARNING_RATE, steps=0, weights=weights_of(model)))
+
+
+def spec_of(name: str) -> ModelSpec:
+    """The network called ``name``; one of torchvision's as torchvision itself builds it."""
+    return find_model(f"{name}{PLAIN}" if name.startswith("torchvision:") and not name.endswith(PLAIN) else name)
+
+
+def outputs_of(name: str, weights: Path, shape: tuple[int, ...]) -> int:
+    """How many outputs the network ``name`` has for inputs of ``shape`` with the state dict in ``weights``.
+
+    Where the number of classes decides, it is the size in which the file differs from a network of `FEW` of them.
+    UsageError for a file that cannot be read, and for what is no classifier.
+    """
+    spec, state = spec_of(name), unwrapped(read_weights(weights))
+    try:
+        model = spec.build(shape, FEW)
+    except Exception:  # it may want another number: whoever builds it says what is wrong
+        return FEW
+    outputs = check_classifier(model, short(spec.name), shape)
+    own = model.state_dict()
+    sizes = {
+        there
+        for key in own.keys() & state.keys()
+        for here, there in zip(own[key].shape, state[key].shape, strict=False)
+        if here != there
+    }
+    return sizes.pop() if len(sizes) == 1 else outputs
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without the prefix of DataParallel."""
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def short(name: str) -> str:
@@ -74,7 +109,7 @@ def with_weights(spec: ModelSpec, state: Mapping[str, Tensor], path: Path) -> An
     def build(shape: tuple[int, ...], classes: int) -> nn.Module:
         model = spec.build(shape, classes)
         own = model.state_dict()
-        found = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel's prefix
+        found = unwrapped(state)
         faults = [f"it lacks {key}" for key in own if key not in found]
         faults += [f"{key} is not in the network" for key in found if key not in own]
         faults += [
