@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from tunebench.datasets import Place
+from tunebench.grid import estimate
+from tunebench.grid.plan import RunOptions
+from tunebench.own import comparison
 from tunebench.workers import server
 
 RUN = """
@@ -59,6 +64,34 @@ def test_a_resumed_grid_has_the_users_environment_and_a_finished_one_no_server(o
     assert end == "server True exit 0", said
     end, said = run("-t", "looks", "--seeds", "1")
     assert end == "server False exit 0", said
+
+
+class Stopped(Exception):
+    """Far enough."""
+
+
+@pytest.mark.parametrize(
+    ("module", "loads", "call"),
+    [
+        (estimate, "make_plan", lambda options: estimate.describe(None, options)),
+        (comparison, "load_registry", lambda options: comparison.compare(*[SimpleNamespace()] * 3, options, None)),
+    ],
+    ids=["run --dry-run", "tune"],
+)
+def test_workers_have_the_environment_from_before_any_plugin(monkeypatch, tmp_path, module, loads, call):
+    """Whoever starts workers after plugins were loaded has kept what the user's environment was."""
+
+    def load(*_):
+        monkeypatch.setenv("TRACE_OF_A_PLUGIN", "1")
+        raise Stopped
+
+    monkeypatch.setattr(server, "KEPT", {})
+    monkeypatch.setattr(module, loads, load)
+    monkeypatch.delenv("TRACE_OF_A_PLUGIN", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(Stopped):
+        call(RunOptions(out=tmp_path, jobs=1, place=Place(tmp_path)))
+    assert before == server.KEPT
 
 
 def test_an_environment_comes_and_goes(monkeypatch):

@@ -104,8 +104,9 @@ def compressions(spec: ModelSpec) -> list[str]:
 
 def describe(suite: Suite, options: RunOptions) -> str:
     """The grid of ``suite`` and an estimate, without training or writing anything."""
-    plan = make_plan(suite, options)
     with closing(LocalEngine(options.jobs)) as engine:
+        engine.warm_up(now=False)  # before any plugin can change the environment that workers see
+        plan = make_plan(suite, options)
         architectures(plan, engine, Silent(), options)
         steps = steps_here(plan, engine, options)
     keys = list(plan.originals())

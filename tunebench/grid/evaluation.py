@@ -23,7 +23,7 @@ from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
 from tunebench.selection.constraints import constrained, misfit
-from tunebench.selection.search import search
+from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import SearchOptions
 from tunebench.tuner import Tuner, TuningTask
 from tunebench.workers import isolation
@@ -43,17 +43,21 @@ def run_cell(job: Job) -> Record:
             tuner, spec = registry.tuner(job.cell.tuner), model_of(registry, job)
         record = record_of(job, origin, evaluate(job, tuner, spec))
         check_output(record, job)
-    except InvalidOutput as exc:
-        return record_of(job, origin, failure("invalid", str(exc)))
-    except Inapplicable as exc:
-        return record_of(job, origin, failure("skipped", str(exc)))
     except HostFault:
         raise
     except BaseException as exc:  # SystemExit too: it must not end the run
         isolation.limit_memory(None)  # telling what happened needs some
-        status = "out-of-memory" if isolation.is_out_of_memory(exc) else "error"
-        return record_of(job, origin, failure(status, last_lines(exc)))
+        return record_of(job, origin, failed(exc))
     return record
+
+
+def failed(exc: BaseException) -> Record:
+    """What is recorded of a tuner that raised ``exc``."""
+    if isinstance(exc, InvalidOutput):
+        return failure("invalid", str(exc))
+    if isinstance(exc, Inapplicable):
+        return failure("skipped", str(exc))
+    return failure("out-of-memory" if isolation.is_out_of_memory(exc) else "error", last_lines(exc))
 
 
 @contextmanager
@@ -107,17 +111,34 @@ def evaluate(job: Job, tuner: Tuner, spec: ModelSpec) -> Record:
 
 def result_of(task: TuningTask, tuner: Tuner, options: SearchOptions, test: Callable[[], Samples]) -> Record:
     """What a search on ``task`` gives, scored once on the split that ``test`` loads."""
+    try:
+        selection = searched(task, tuner, options)
+    except Inapplicable as exc:
+        return failed(exc)
+    # Selection is final from here on; nothing below feeds back into it.
+    with hosts_part():
+        samples = test()
+    return scored(task, selection, samples, options)
+
+
+def searched(task: TuningTask, tuner: Tuner, options: SearchOptions) -> Selection:
+    """The choices of a tuner on ``task``, torch seeded by it.
+
+    Raises Inapplicable where it passes the task over, InvalidOutput where it wrote to it, and what the tuner raises.
+    """
     seed_all(task.seed, task.device)
     before = fingerprint(task)
     reason = misfit(task, options) or tuner.skip(constrained(task, options))
     if reason is not None:
-        return failure("skipped", str(reason))
+        raise Inapplicable(str(reason))
     selection = search(tuner, task, options)
     if fingerprint(task) != before:
         raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
-    # Selection is final from here on; nothing below feeds back into it.
-    with hosts_part():
-        samples = test()
+    return selection
+
+
+def scored(task: TuningTask, selection: Selection, samples: Samples, options: SearchOptions) -> Record:
+    """What is recorded of ``selection``, on the samples of the test split."""
     return {
         "status": "ok",
         "reason": None if selection.reason is None else printable(str(selection.reason)),

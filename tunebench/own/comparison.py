@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,13 @@ import torch
 from torch import nn
 
 from tunebench.datasets import Samples
-from tunebench.errors import DataError, HostFault, InvalidOutput
-from tunebench.grid.evaluation import failure
+from tunebench.errors import DataError, HostFault
+from tunebench.grid.evaluation import failed, failure, scored, searched
 from tunebench.grid.finishing import finished, rebuilt
 from tunebench.grid.observer import Observer
 from tunebench.grid.plan import Plan, RunOptions
 from tunebench.grid.runner import check_protocol, local_engine, run_plan
-from tunebench.grid.scoring import Record, final_scores
+from tunebench.grid.scoring import Record
 from tunebench.grid.suite import OWN, Suite, check_demand
 from tunebench.grid.targets import resolve_protect
 from tunebench.grid.tasks import load_task, task_seed
@@ -27,12 +28,12 @@ from tunebench.networks.probe import built
 from tunebench.networks.sites import survey
 from tunebench.own.data import OwnData
 from tunebench.own.network import OwnNetwork
-from tunebench.plugins import Registry, load_registry, one_line
+from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Cell
 from tunebench.results.store import Store
 from tunebench.selection.budgets import Demand, demand_of
 from tunebench.selection.constraints import check_limits, constrained
-from tunebench.selection.search import Selection, search
+from tunebench.selection.search import Selection
 from tunebench.selection.selector import SearchOptions
 from tunebench.selection.variants import Variant
 from tunebench.tuner import TuningTask
@@ -102,6 +103,8 @@ class Comparison:
 
 def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions, observer: Observer) -> Comparison:
     """Run every tuner on the network as cells of a grid in ``options.out``, resumable as any other."""
+    local = local_engine(options)
+    local.warm_up(now=False)  # before any plugin can change the environment that all cells see
     registry, dataset, spec = load_registry(options.plugins), data.dataset, network.spec
     large = too_large(survey(built(spec, dataset.shape, len(data.names)), dataset.shape).hidden, len(data.names))
     tuners = chosen_tuners(registry, wish, data.trained_on, large)
@@ -123,7 +126,7 @@ def compare(network: OwnNetwork, data: OwnData, wish: Wish, options: RunOptions,
     observer.step(spec.name)
     task = constrained(load_task(key, spec, (wish.target,), "original", torch.device(options.device)), search_options)
     require_numbers(task)
-    with closing(local_engine(options)) as local:
+    with closing(local):
         run_plan(plan, options, observer, local, local)
     records = dict(stored(options, dataset.name, spec.name, wish.target, tuners))
     if "original" not in records:
@@ -151,20 +154,13 @@ def compare_here(task: TuningTask, names: tuple[str, ...], wish: Wish, trained_o
     records: dict[str, Record] = {}
     found: dict[str, Selection] = {}
     for name in sorted(tuners, key=lambda name: (name != "original", name)):
-        tuner = registry.tuner(name)
-        own = replace(task, seed=seed_of(task.seed, name))
-        reason = tuner.skip(own)
-        if reason is not None:
-            records[name] = failure("skipped", reason)
-            continue
+        own = replace(copy.deepcopy(task), seed=seed_of(task.seed, name))  # what one spoils is its own
         try:
-            found[name] = search(tuner, own, options).at(wish.demand)
-            scores = final_scores(own, found[name], Samples(task.x_valid, task.y_valid), wish.demand)
+            with torch.random.fork_rng(devices=[]):
+                found[name] = searched(own, registry.tuner(name), options).at(wish.demand)
+                records[name] = scored(own, found[name], Samples(own.x_valid, own.y_valid), options)
         except Exception as exc:
-            records[name] = failure("invalid" if isinstance(exc, InvalidOutput) else "error", one_line(exc))
-            continue
-        seen = {"tune_seconds": found[name].tune_seconds, "history": found[name].history}
-        records[name] = {"status": "ok", **seen, **scores}
+            records[name] = failed(exc)
     records |= left_out(wish, tuners, large)
     return Comparison(
         wish, names, records, lambda tuner, variant: finished(task, found[tuner].chosen[variant][wish.demand]), task

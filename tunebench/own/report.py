@@ -11,6 +11,7 @@ from typing import Any
 import tabulate
 
 from tunebench.boards.formats import percent
+from tunebench.boards.leaderboard import last_line
 from tunebench.boards.page import own as page
 from tunebench.naming import printable
 from tunebench.own.comparison import Comparison, Wish
@@ -133,7 +134,7 @@ def table(report: Report, kind: str = "simple") -> str:
     for line in report.lines:
         mark = "*" if line is report.choice.line else ""
         if line.status != "ok":
-            rows.append([mark, line.tuner, line.status, *[""] * 4, printable(line.reason or "")[:60]])
+            rows.append([mark, line.tuner, line.status, *[""] * 4, printable(last_line(line.reason or ""))[:60]])
             continue
         before = report.original
         rows.append(
