@@ -181,6 +181,14 @@ def installed() -> tuple[metadata.EntryPoint, ...]:
     return tuple(sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
 
 
+def version_of(package: str) -> str | None:
+    """Installed version of ``package``."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def load_registry(
     files: Iterable[PluginFile] = (), *, entry_points: bool = True, only: Container[str] | None = None
 ) -> Registry:

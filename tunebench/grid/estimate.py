@@ -29,7 +29,7 @@ from tunebench.grid.preparation import Origin, architectures, attempted, origin_
 from tunebench.grid.provenance import settle
 from tunebench.grid.suite import Suite, seconds_of
 from tunebench.grid.targets import check_targets
-from tunebench.networks.compressed import EPOCHS, FEWEST, MOST
+from tunebench.networks.compressed import steps_for
 from tunebench.networks.losses import CrossEntropy
 from tunebench.networks.originals import OriginalKey
 from tunebench.networks.probe import built
@@ -177,8 +177,8 @@ def training(key: OriginalKey, plan: Plan, steps: Mapping[Place, float]) -> floa
 
 def steps_of(key: OriginalKey, plan: Plan) -> int:
     """Training steps of an original, and those that its compressions may take, but for searches."""
-    least = max(FEWEST, min(EPOCHS * math.ceil(plan.datasets[key.dataset].train_size / BATCH), MOST))
-    return (key.recipe.steps or CONVERGED) + least * len(compressions(plan.models[key.model]))
+    each = steps_for(plan.datasets[key.dataset].train_size)
+    return (key.recipe.steps or CONVERGED) + each * len(compressions(plan.models[key.model]))
 
 
 def steps_here(plan: Plan, engine: Engine, options: RunOptions) -> dict[Place, float]:

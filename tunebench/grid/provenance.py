@@ -7,7 +7,6 @@ import platform
 import subprocess
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from tunebench.errors import StoreError
 from tunebench.grid.tasks import task_seed
 from tunebench.networks.originals import OriginalKey, data_folder, original_record
+from tunebench.plugins import version_of
 from tunebench.results.cells import Job
 
 THREADS = 1
@@ -104,14 +104,6 @@ def rows(path: Path, tensor: str) -> int:
     """Length of a stored tensor, without reading it."""
     with safe_open(path, "pt") as file:
         return int(file.get_slice(tensor).get_shape()[0])
-
-
-def version_of(package: str) -> str | None:
-    """Installed version of ``package``."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def cpu_name() -> str:

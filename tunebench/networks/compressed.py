@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from tunebench.networks.models import find_model, offered_models
 from tunebench.networks.probe import built, check_classifier, said
 from tunebench.networks.sites import survey
 from tunebench.networks.spec import Made, ModelSpec
-from tunebench.plugins import Registry
+from tunebench.plugins import Registry, version_of
 from tunebench.source import PluginFile
 
 WRITTEN = re.compile(r"(?P<base>.+)\+(?P<name>[A-Za-z][\w-]*)(?::(?P<value>.*))?", re.DOTALL)
@@ -79,14 +78,6 @@ def value_of(compression: Compression, text: str | None) -> tuple[str | None, An
         raise UsageError(f"compression {compression.name}:{text}: {exc}; the default is {example}") from exc
 
 
-def version_of(package: str) -> str | None:
-    """Installed version of ``package``."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def compress(made: Made, parent: nn.Module, samples: Samples, classes: int, seed: int) -> tuple[nn.Module, list[str]]:
     """The network that ``made`` makes of its trained ``parent``, in eval mode, and what the user should be told.
 
@@ -114,11 +105,16 @@ def task_of(made: Made, parent: nn.Module, samples: Samples, classes: int, seed:
         y=samples.y,
         classes=classes,
         seed=seed,
-        steps=max(FEWEST, min(EPOCHS * -(-len(samples.y) // 64), MOST)),
+        steps=steps_for(len(samples.y)),
         output=None if output is None else module_of(output.weight),
         flops=lambda model: count_flops(model.eval(), samples.x.new_zeros(1, *shape)),
         network=lambda name: built(made.networks[name], shape, classes),
     )
+
+
+def steps_for(samples: int) -> int:
+    """Optimiser steps that a compression may take, of batches of 64."""
+    return max(FEWEST, min(EPOCHS * -(-samples // 64), MOST))
 
 
 def module_of(parameter: str) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.grid.observer import Observer
-from tunebench.grid.provenance import PACKAGES, cpu_name, version_of
+from tunebench.grid.provenance import PACKAGES, cpu_name
 from tunebench.paper import analysis, experiments, figures
 from tunebench.paper.experiments import Request, Runs
 from tunebench.paper.published import published
 from tunebench.paper.render import Report, readme
+from tunebench.plugins import version_of
 from tunebench.results.folder import claim, refuse_links
 from tunebench.results.store import write_text
 
