@@ -8,6 +8,7 @@ from optuna.distributions import FloatDistribution
 from test_search import Shifts, logits_of, tuner_named
 
 from tunebench import LogitEdit, Tuner
+from tunebench.grid.evaluation import searched
 from tunebench.selection import search as searching
 from tunebench.selection.budgets import Floor
 from tunebench.selection.certificate import loss_bound, recall_bound
@@ -26,6 +27,16 @@ class Peeks(Shifts):
     def prepare(self, task):
         """Their number."""
         return len(task.y_valid)
+
+
+class PeeksEarly(Shifts):
+    """Looks at them when it is asked whether it can work at all."""
+
+    name = "peeks-early"
+
+    def skip(self, task):
+        """It can, with what it has seen."""
+        self.seen = task.y_valid
 
 
 class Late(Tuner):
@@ -106,10 +117,11 @@ def test_the_others_choose_as_without_it(monkeypatch):
     assert summary(search(tuner, digits_task(), OPTIONS)) == beside
 
 
-def test_who_reads_validation_is_not_certified():
+@pytest.mark.parametrize("peeking", [Peeks, PeeksEarly], ids=lambda kind: kind.name)
+def test_who_reads_validation_is_not_certified(peeking):
     """A tuner that has seen the samples which would certify it gets no certificate; its plain result stays."""
     space = {"bias": FloatDistribution(0.1, 0.5)}
-    honest, peeked = (search(kind(space), digits_task(), OPTIONS) for kind in (Shifts, Peeks))
+    honest, peeked = (searched(digits_task(), kind(space), OPTIONS) for kind in (Shifts, peeking))
     assert certified_by(honest)
     assert not certified_by(peeked)
     assert {v.missing for v in peeked.verdicts.values()} == {None}

@@ -23,6 +23,7 @@ from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
 from tunebench.selection.constraints import constrained, misfit
+from tunebench.selection.path import was_touched, watched
 from tunebench.selection.search import Selection, search
 from tunebench.selection.selector import SearchOptions
 from tunebench.tuner import Tuner, TuningTask
@@ -128,10 +129,11 @@ def searched(task: TuningTask, tuner: Tuner, options: SearchOptions) -> Selectio
     """
     seed_all(task.seed, task.device)
     before = fingerprint(task)
-    reason = misfit(task, options) or tuner.skip(constrained(task, options))
+    seen = watched(constrained(task, options))
+    reason = misfit(task, options) or tuner.skip(seen)
     if reason is not None:
         raise Inapplicable(str(reason))
-    selection = search(tuner, task, options)
+    selection = search(tuner, task, options, trusted=not was_touched(seen))
     if fingerprint(task) != before:
         raise InvalidOutput("task.model or a task tensor was changed; work on a copy")
     return selection
