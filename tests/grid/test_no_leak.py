@@ -190,8 +190,8 @@ def test_the_test_split_is_read_after_selection(job, monkeypatch):
     load, search = originals.load_file, evaluation.search
     monkeypatch.setattr(originals, "load_file", lambda path: events.append(Path(path).stem) or load(path))
 
-    def watched(*args):
-        result = search(*args)
+    def watched(*args, **options):
+        result = search(*args, **options)
         events.append("selected")
         return result
 

@@ -129,9 +129,10 @@ def searched(task: TuningTask, tuner: Tuner, options: SearchOptions) -> Selectio
     """
     seed_all(task.seed, task.device)
     before = fingerprint(task)
+    if (unfit := misfit(task, options)) is not None:
+        raise Inapplicable(unfit)
     seen = watched(constrained(task, options))
-    reason = misfit(task, options) or tuner.skip(seen)
-    if reason is not None:
+    if (reason := tuner.skip(seen)) is not None:
         raise Inapplicable(str(reason))
     selection = search(tuner, task, options, trusted=not was_touched(seen))
     if fingerprint(task) != before:
