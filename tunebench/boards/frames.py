@@ -44,10 +44,8 @@ class Frames:
 
         Complete tuners that have the variant, none maybe. Classes are indices.
         """
-        none = pandas.DataFrame(
-            columns=["dataset", "model", "target", "tuner", "seed", "image", "label", "original", "tuned"]
-        )
-        return pandas.concat([*self._predictions(variant)] or [none], ignore_index=True)
+        found = list(self._predictions(variant))
+        return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=PREDICTED)
 
     def _predictions(self, variant: str) -> Iterator[pandas.DataFrame]:
         for block, complete in leaderboard.complete_blocks(self.out):

@@ -152,19 +152,22 @@ def loaded(
     return model.eval()
 
 
-def check_rebuilt(spec: ModelSpec, before: Sequence[Shapes], weights: Path, x: Tensor, logits: Tensor) -> None:
-    """Inapplicable unless a network that is built anew, with the numbers of a file, says ``logits`` (N, C) of x.
+def check_rebuilt(spec: ModelSpec, before: Sequence[Shapes], weights: Path, model: nn.Module, x: Tensor) -> None:
+    """Inapplicable unless a network that is built anew, with the numbers of a file, says of x what ``model`` says.
 
-    So does every cell get it. ``before`` are the shapes of what was made on the way. A network may hold what no state
-    dict says, such as a buffer that is not kept or a setting that follows from a width.
+    So does every cell get it. x is (N, *shape), on the device of the model; ``before`` are the shapes of what was made
+    on the way. A network may hold what no state dict says: a buffer that is not kept, a setting that follows widths.
     """
     assert spec.made is not None
     shape, name = tuple(x.shape[1:]), spec.made.compression.name
+    with torch.no_grad():
+        expected = model(x)
     try:
         with torch.random.fork_rng(devices=[]):
-            base = built(spec, shape, logits.shape[1])
+            base = built(spec, shape, expected.shape[1])
         with torch.no_grad():
-            same = torch.allclose(loaded(spec, base, before, weights, shape)(x), logits, rtol=1e-3, atol=1e-3)
+            found = loaded(spec, base, before, weights, shape).to(x.device)(x)
+        same = torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
     except Exception as exc:
         raise Inapplicable(f"what {name} makes of it cannot be built again from its weights ({said(exc)})") from exc
     if not same:

@@ -182,7 +182,7 @@ def train_original(key: OriginalKey, spec: ModelSpec, folder: Path, line: int | 
     }
     save_model(model, str(folder / "model.safetensors"))
     if spec.made is not None:
-        check_rebuilt(spec, facts["lineage"], folder / "model.safetensors", samples.x[:2].cpu(), train.logits[:2].cpu())
+        check_rebuilt(spec, facts["lineage"], folder / "model.safetensors", model, samples.x[:2])
     tensors = {
         "train_rows": train_rows,
         "valid_rows": valid_rows,

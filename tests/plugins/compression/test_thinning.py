@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from pressed import parent, pressed, registry, samples, spec_of
+from safetensors.torch import save_model
 from torch import nn
 from tunebench_compression.thinning import fresh, resized, thin
 
 from tunebench import Inapplicable
 from tunebench.datasets import Samples
-from tunebench.networks.compressed import blank, compress, network_of, on_meta, shapes_of, task_of
+from tunebench.networks.compressed import blank, check_rebuilt, compress, network_of, on_meta, shapes_of, task_of
 from tunebench.networks.cost import count_flops, count_params
 from tunebench.networks.probe import built
 
@@ -50,6 +51,16 @@ def test_bad_values(tunebench, name, said):
     assert done.code == 2
     assert said in done.err
     assert done.err.strip().count("\n") == 0
+
+
+def test_a_network_that_its_file_does_not_make_is_refused(tmp_path):
+    """Built from the same file it says something else: there is more to it than its weights. Sound ones pass."""
+    spec, (model, _) = spec_of("channels:0.5"), pressed("mlp", "channels:0.5")
+    save_model(model, str(tmp_path / "model.safetensors"))
+    check_rebuilt(spec, [], tmp_path / "model.safetensors", model, samples().x[:2])
+    twice = nn.Sequential(model, nn.Hardtanh(-0.1, 0.1)).eval()
+    with pytest.raises(Inapplicable, match="says something else when it is built again"):
+        check_rebuilt(spec, [], tmp_path / "model.safetensors", twice, samples().x[:2])
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1"])
