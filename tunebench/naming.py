@@ -53,6 +53,11 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[:head] + gap + text[len(text) - (width - len(gap) - head) :]
 
 
+def said(exc: BaseException) -> str:
+    """An exception as one line of at most 300 characters: its type and its text."""
+    return cut(" ".join(f"{type(exc).__name__}: {exc}".rstrip(": ").split()), 300)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the nearest ones that do."""
     choices = sorted(set(known))

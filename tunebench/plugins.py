@@ -20,7 +20,7 @@ from tunebench import hookspecs
 from tunebench.compression import Compression
 from tunebench.digests import code_digest, module_that_holds
 from tunebench.errors import ENDED, PluginError, UsageError
-from tunebench.naming import cut, match_names, unknown_name
+from tunebench.naming import match_names, said, unknown_name
 from tunebench.source import PluginFile as PluginFile
 from tunebench.source import contained
 from tunebench.tuner import Tuner
@@ -60,7 +60,7 @@ class Registry:
             except ENDED:
                 raise
             except BaseException as exc:
-                self.report(impl.plugin_name, f"{hook}() failed: {one_line(exc)}")
+                self.report(impl.plugin_name, f"{hook}() failed: {said(exc)}")
         return found
 
     def report(self, plugin: str, problem: str) -> None:
@@ -234,7 +234,7 @@ def register(manager: pluggy.PluginManager, name: str, load: Callable[[], Any]) 
     except BaseException as exc:
         if manager.has_plugin(name):
             manager.unregister(name=name)
-        return one_line(exc)
+        return said(exc)
     return None
 
 
@@ -271,7 +271,7 @@ def made(cls: type[Tuner]) -> Tuner | Refused:
     except ENDED:
         raise
     except BaseException as exc:
-        return Refused(cls.name, f"{cls.__name__}() failed: {one_line(exc)}")
+        return Refused(cls.name, f"{cls.__name__}() failed: {said(exc)}")
 
 
 def tuner_fault(tuner: Any) -> str | None:
@@ -287,8 +287,3 @@ def summary_of(item: Tuner | Compression) -> str:
     """One sentence on what a tuner or a compression does: its ``summary``, or the first line of its docstring."""
     text = item.summary or (type(item).__doc__ or "").strip()
     return text.partition("\n")[0].replace("`", "").strip()
-
-
-def one_line(exc: BaseException) -> str:
-    """An exception as one line of bounded length: its type and its text."""
-    return cut(" ".join(f"{type(exc).__name__}: {exc}".rstrip(": ").split()), 300)

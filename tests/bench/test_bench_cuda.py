@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 SHAPES = ((600_000, 164), (100_000, 3_000))
 """Larger than the cache of any GPU: 0.4 and 1.2 GB of float32."""
 LIMITS = {"one": 300, "all": 2500}
-"""Copies of the table: what there is on a GPU is the readable path, a dozen operations in float64 for each block, which the
-CPU has to launch: two machines with the same GPU differed by up to 1.8."""
+"""Copies of the table: what there is on a GPU is the readable path, a dozen operations in float64 for each block,
+which the CPU has to launch: two machines with the same GPU differed by up to 1.8."""
 
 
 def milliseconds(work: Callable[[], object], rounds: int = 7) -> float:

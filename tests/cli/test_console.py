@@ -20,7 +20,7 @@ from tunebench import cli
 from tunebench.console import end, loading
 from tunebench.errors import Interrupted, Terminated
 from tunebench.grid.evaluation import last_lines
-from tunebench.plugins import one_line
+from tunebench.naming import said
 
 TUNEBENCH = f"{sys.executable} -m tunebench"
 
@@ -197,7 +197,7 @@ def test_long_exceptions_keep_head_and_tail():
     try:
         raise ValueError("HEAD" + "\nnoise" * 9_000 + "\nTAIL")
     except ValueError as exc:
-        long, short = last_lines(exc), one_line(exc)
+        long, short = last_lines(exc), said(exc)
     assert "ValueError: HEAD" in long
     assert long.endswith("TAIL")
     assert "test_console.py" in long

@@ -17,11 +17,11 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import numpy as np
 
 from tunebench.cache import cache_root, cached_folder
-from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.base import DatasetSource, Place, Raw, Split
 from tunebench.datasets.files import ImageFolder, Npz
 from tunebench.datasets.images import parts_of, subfolders
 from tunebench.errors import DataError
-from tunebench.naming import cut
+from tunebench.naming import cut, said
 
 MOST_FILES, MOST_BYTES = 10**6, 2**33
 """In an archive, unpacked."""
@@ -127,7 +127,7 @@ def unpack(path: Path, folder: Path) -> None:
             with file, content:
                 shutil.copyfileobj(content, file)
     except UNREADABLE as error:
-        raise DataError(f"{path} is no readable archive ({reason(error)})") from error
+        raise DataError(f"{path} is no readable archive ({said(error)})") from error
 
 
 def new_file(place: Path) -> IO[bytes]:

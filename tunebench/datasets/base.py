@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tunebench.errors import DataError, TunebenchError
+from tunebench.naming import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,11 +166,6 @@ def opened(name: str, source: DatasetSource, place: Place) -> Dataset:
     )
 
 
-def reason(error: BaseException) -> str:
-    """An exception as one line of bounded length."""
-    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")
-
-
 def _joined(first: Raw, second: Raw | None) -> Raw:
     if second is None:
         return first
@@ -205,7 +200,7 @@ def _checked(name: str, split: str, load: Callable[[], Raw | None], optional: bo
     except TunebenchError:
         raise
     except Exception as error:  # a source is anyone's code
-        raise DataError(f"{name}: the {split} split cannot be loaded ({reason(error)})") from error
+        raise DataError(f"{name}: the {split} split cannot be loaded ({said(error)})") from error
     where = f"{name}: {split}"
     if x.ndim < 2 or y.ndim != 1:
         raise DataError(f"{where} must be inputs (N, *shape) and labels (N,), not {x.shape} and {y.shape}")

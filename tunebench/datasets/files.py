@@ -12,10 +12,11 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.base import DatasetSource, Place, Raw, Split
 from tunebench.datasets.images import images_by_class, opened_image, parts_of
 from tunebench.datasets.splits import stratified
 from tunebench.errors import DataError
+from tunebench.naming import said
 
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
@@ -79,7 +80,7 @@ class Npz(DatasetSource):
         except KeyError as error:
             raise DataError(f"{self.path}: {error.args[0]}; it needs x_train, y_train, x_test and y_test") from error
         except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise DataError(f"{self.path} is no readable npz archive ({reason(error)})") from error
+            raise DataError(f"{self.path} is no readable npz archive ({said(error)})") from error
 
 
 def _grey(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -206,5 +207,5 @@ def pixels(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{path} is no readable image ({reason(error)})") from error
+        raise DataError(f"{path} is no readable image ({said(error)})") from error
     return found[None] if grey else found.transpose(2, 0, 1)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tunebench.datasets.base import reason
 from tunebench.errors import DataError
+from tunebench.naming import said
 
 FORMATS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -78,7 +78,7 @@ def subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not JUNK.fullmatch(path.name) and path.is_dir())
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({reason(error)})") from error
+        raise DataError(f"{folder} cannot be read ({said(error)})") from error
 
 
 def files_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
@@ -90,7 +90,7 @@ def files_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             kept = [(Path(entry.path), entry.is_dir()) for entry in entries if not JUNK.fullmatch(entry.name)]
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({reason(error)})") from error
+        raise DataError(f"{folder} cannot be read ({said(error)})") from error
     for path, is_folder in kept:
         if is_folder:
             yield from files_below(path, (*above, here))
@@ -115,7 +115,7 @@ def opened_image(path: Path) -> Any:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{path} is no readable image{another(path)} ({reason(error)})") from error
+        raise DataError(f"{path} is no readable image{another(path)} ({said(error)})") from error
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # photographs of telephones, with a preview
         raise DataError(f"{path} holds {frames} images; keep one of them")

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.datasets.base import DatasetSource, Place, Raw, Split, reason
+from tunebench.datasets.base import DatasetSource, Place, Raw, Split
 from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import DataError
+from tunebench.naming import said
 
 PAPER_ITERATIONS = {"mnist": 32_000, "fashion-mnist": 227_000, "svhn": 275_000, "emnist-balanced": 468_000}
 """SGD steps of the originals, Xu & Wang 2026 (docs/methods.md, section 1)."""
@@ -134,7 +135,7 @@ def _read(place: Place, files: tuple[Path, ...], read: Callable[[], Any]) -> Any
     except Exception as error:  # torchvision, pickle, scipy and urllib raise many kinds
         text = _absent(files, place, error)
         if text is None:
-            text = (_damaged(files) or f"{files[0]} cannot be read ({reason(error)})") + REPLACE
+            text = (_damaged(files) or f"{files[0]} cannot be read ({said(error)})") + REPLACE
         raise DataError(text) from error
 
 
@@ -147,7 +148,7 @@ def _absent(files: tuple[Path, ...], place: Place, error: Exception) -> str | No
             if packed.exists():
                 put = f"unpack {packed.name}"
             text = f"{path} is missing; {put}, set TUNEBENCH_DATA or --data-dir, or pass --download"
-            return f"{text} (the download failed: {reason(error)})" if place.download else text
+            return f"{text} (the download failed: {said(error)})" if place.download else text
     return None
 
 

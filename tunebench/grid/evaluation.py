@@ -15,10 +15,10 @@ from tunebench.errors import HostFault, Inapplicable, InvalidOutput, TunebenchEr
 from tunebench.grid.provenance import provenance, seed_all, settle
 from tunebench.grid.scoring import Record, final_scores
 from tunebench.grid.tasks import fingerprint, load_task, load_test
-from tunebench.naming import cut, printable
+from tunebench.naming import cut, printable, said
 from tunebench.networks.compressed import network_of
 from tunebench.networks.models import ModelSpec
-from tunebench.plugins import Registry, load_registry, one_line
+from tunebench.plugins import Registry, load_registry
 from tunebench.results.cells import Job, cell_inputs, differences
 from tunebench.results.records import check_record
 from tunebench.results.shapes import Damaged
@@ -69,7 +69,7 @@ def hosts_part() -> Iterator[None]:
     except Exception as exc:
         if isolation.is_out_of_memory(exc):
             raise
-        raise HostFault(str(exc) if isinstance(exc, TunebenchError) else one_line(exc)) from exc
+        raise HostFault(str(exc) if isinstance(exc, TunebenchError) else said(exc)) from exc
 
 
 def record_of(job: Job, origin: Record, result: Record) -> Record:

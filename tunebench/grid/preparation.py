@@ -17,13 +17,14 @@ from tunebench.grid.observer import Observer
 from tunebench.grid.outcomes import RETRIES, was_lost
 from tunebench.grid.provenance import settle
 from tunebench.grid.suite import seconds_of
+from tunebench.naming import said
 from tunebench.networks import originals
 from tunebench.networks.architecture import architecture_of
 from tunebench.networks.compressed import network_of
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.originals import OriginalKey
 from tunebench.networks.probe import built
-from tunebench.plugins import load_registry, one_line
+from tunebench.plugins import load_registry
 from tunebench.source import PluginFile
 from tunebench.workers import isolation
 from tunebench.workers.engines import Engine, in_flight, result_of
@@ -72,7 +73,7 @@ def look_at(work: tuple[tuple[str, str], Origin, tuple[int, ...], int]) -> Seen:
     except TunebenchError:
         raise
     except BaseException as exc:
-        return Seen("", f"it cannot be built: {one_line(exc)}")
+        return Seen("", f"it cannot be built: {said(exc)}")
     return Seen(architecture_of(spec, built(replace(spec, build=lambda *_: model), shape, classes)))
 
 
@@ -140,7 +141,7 @@ def train_one(work: tuple[OriginalKey, Origin, int | None, str]) -> Absent | Non
         return Absent("skipped", str(exc))
     except BaseException as exc:
         isolation.limit_memory(None)  # telling what happened needs some
-        return Absent("error", f"its original cannot be trained: {one_line(exc)}")
+        return Absent("error", f"its original cannot be trained: {said(exc)}")
     return None
 
 
@@ -174,5 +175,5 @@ def attempted(
                 raise
             failure = isolation.how_it_ended(exc.exitcode)
         except Exception as exc:
-            failure = one_line(exc)
+            failure = said(exc)
         yield piece, result, failure

@@ -19,9 +19,8 @@ from torch import nn
 
 from tunebench.datasets.torchvision_compat import import_torchvision
 from tunebench.errors import ENDED, UsageError
-from tunebench.naming import unknown_name
+from tunebench.naming import said, unknown_name
 from tunebench.networks.spec import ModelSpec
-from tunebench.plugins import one_line
 from tunebench.source import PluginFile, contained
 
 Shape = tuple[int, ...]
@@ -53,7 +52,7 @@ def from_file(name: str, file: PluginFile | None = None) -> ModelSpec:
     except ENDED:
         raise
     except BaseException as exc:
-        raise UsageError(f"{what} {path} does not load: {one_line(exc)}") from exc
+        raise UsageError(f"{what} {path} does not load: {said(exc)}") from exc
     offered = networks_in(module)
     if not wanted:
         raise UsageError(f"{what} name what to take from it: {', '.join(f'{path}:{n}' for n in offered) or 'nothing'}")

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from tunebench.compression import Compression, CompressionTask
 from tunebench.datasets import Samples
 from tunebench.errors import Inapplicable, UsageError
-from tunebench.naming import unknown_name
+from tunebench.naming import said, unknown_name
 from tunebench.networks.cost import count_flops
 from tunebench.networks.models import find_model, offered_models
-from tunebench.networks.probe import built, check_classifier, said
+from tunebench.networks.probe import built, check_classifier
 from tunebench.networks.sites import survey
 from tunebench.networks.spec import Made, ModelSpec
 from tunebench.plugins import Registry, version_of

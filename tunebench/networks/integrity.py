@@ -25,7 +25,7 @@ def data_fault(folder: Path) -> str | None:
     try:
         found = {split: header(folder / f"{split}.safetensors") for split in ("train", "test")}
     except (OSError, SafetensorError) as exc:
-        return said(exc)
+        return reason(exc)
     for split, tensors in found.items():
         x, y = tensors.get("x"), tensors.get("y")
         if x is None or y is None or x[0] != "F32" or y != ("I64", x[1][:1]) or x[1][1:] != found["train"]["x"][1][1:]:
@@ -44,7 +44,7 @@ def original_fault(folder: Path, samples: int, tested: int | None) -> str | None
         header(folder / "model.safetensors")
         tables = header(folder / "activations.safetensors")
     except (OSError, SafetensorError) as exc:
-        return said(exc)
+        return reason(exc)
     shapes: Any = {name: shape for name, (_, shape) in tables.items()}
     try:
         (train,), (valid,), (units,) = shapes["train_rows"], shapes["valid_rows"], shapes["layer_of"]
@@ -68,6 +68,6 @@ def original_fault(folder: Path, samples: int, tested: int | None) -> str | None
     return None if train + valid == samples else f"its rows are {train} + {valid}, of {samples} samples"
 
 
-def said(exc: BaseException) -> str:
+def reason(exc: BaseException) -> str:
     """An exception of the file system or of safetensors as part of a line."""
     return " ".join(str(getattr(exc, "strerror", None) or exc).split())[:200]

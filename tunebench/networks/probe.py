@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tunebench.errors import UsageError
+from tunebench.naming import said
 from tunebench.networks.models import ModelSpec
 from tunebench.networks.sites import noise
 
@@ -81,9 +82,3 @@ def needs(model: nn.Module, shape: Sequence[int], exc: Exception) -> str:
 def sizes(shape: Sequence[int]) -> str:
     """A shape in words: ``1 x 28 x 28``."""
     return " x ".join(map(str, shape))
-
-
-def said(exc: BaseException) -> str:
-    """An exception as part of a line: the first line of its text."""
-    lines = str(exc).strip().splitlines()
-    return f"{type(exc).__name__}: {lines[0][:200]}" if lines else type(exc).__name__

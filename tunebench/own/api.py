@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tunebench.datasets.splits import stratified
 from tunebench.errors import DataError, UsageError
-from tunebench.naming import seed_of, unknown_name
+from tunebench.naming import said, seed_of, unknown_name
 from tunebench.networks.activations import activations
 from tunebench.networks.probe import check_classifier
 from tunebench.own.comparison import FEWEST, Wish, compare_here
@@ -229,4 +229,4 @@ def collected(data: Iterable[Any], name: str) -> tuple[Tensor, Tensor]:
             ys.append(torch.as_tensor(np.asarray(y)) if many else torch.as_tensor([int(y)]))
         return torch.cat(xs), torch.cat(ys)
     except (TypeError, ValueError, RuntimeError) as exc:
-        raise DataError(f"{name} cannot be read as samples (x, y): {type(exc).__name__}: {exc}") from exc
+        raise DataError(f"{name} cannot be read as samples (x, y): {said(exc)}") from exc

@@ -16,7 +16,7 @@ from tunebench.datasets.images import FORMATS, files_below, images_by_class, is_
 from tunebench.datasets.splits import stratified
 from tunebench.errors import DataError, UsageError
 from tunebench.grid.targets import class_of
-from tunebench.naming import unknown_name
+from tunebench.naming import said, unknown_name
 from tunebench.source import PluginFile
 
 SHARE, SEED = 0.5, 0
@@ -189,7 +189,7 @@ def one_input(image: Any, size: tuple[int, int], inputs: Inputs) -> np.ndarray:
         try:
             made = inputs.transform(image)
         except Exception as exc:
-            raise UsageError(f"--transform failed on an image: {type(exc).__name__}: {exc}") from exc
+            raise UsageError(f"--transform failed on an image: {said(exc)}") from exc
         if not isinstance(made, Tensor):
             raise UsageError(f"--transform returned {type(made).__name__}; it has to return a tensor, as ToTensor does")
         return made.detach().float().numpy()
@@ -229,7 +229,7 @@ def read_transform(name: str) -> Transform:
     try:
         module = file.load()
     except (Exception, SystemExit) as exc:
-        raise UsageError(f"--transform {name}: {path} does not load: {type(exc).__name__}: {exc}") from exc
+        raise UsageError(f"--transform {name}: {path} does not load: {said(exc)}") from exc
     found = getattr(module, wanted, None)
     if not callable(found):
         offered = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

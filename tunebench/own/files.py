@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput, StoreError, TunebenchError, UsageError
+from tunebench.naming import said
 from tunebench.networks.activations import forward
-from tunebench.networks.probe import said
 from tunebench.networks.sites import first_float
 from tunebench.results.folder import refuse_links
 

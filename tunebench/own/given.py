@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tunebench.errors import InvalidOutput, UsageError
+from tunebench.naming import said
 from tunebench.networks.activations import batches, forward
-from tunebench.networks.probe import built, said
+from tunebench.networks.probe import built
 from tunebench.own.door import require_regular
 from tunebench.own.network import outputs_of, own_network
 from tunebench.own.promise import Ints

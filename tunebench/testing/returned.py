@@ -11,9 +11,9 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from tunebench.errors import InvalidOutput
+from tunebench.naming import said
 from tunebench.networks.activations import forward
 from tunebench.networks.edits import agree, anatomy_of, check_edit, edited_logits, fold, terms_of
-from tunebench.plugins import one_line
 from tunebench.testing.observe import tensors_of
 from tunebench.testing.subject import Blocked, CheckFailed, Subject, Trial, stray_device
 from tunebench.tuner import LogitEdit
@@ -106,7 +106,7 @@ def check_export(subject: Subject) -> None:
         restored = forward(reloaded(network), x)
     except Exception as exc:
         raise CheckFailed(
-            f"the network cannot be saved and loaded ({one_line(exc)}); define its classes at the top of a module and "
+            f"the network cannot be saved and loaded ({said(exc)}); define its classes at the top of a module and "
             "give it no lambdas or hooks"
         ) from exc
     if not torch.equal(restored, forward(network, x)):
@@ -136,7 +136,7 @@ def check_scalable(subject: Subject) -> None:
         for edit in [trial.output, *(edit for _, edit in proposed)]:
             check_edit(edit, trial.task.classes, trial.task.hidden_train.shape[1])
     except Exception as exc:
-        raise CheckFailed(f"{one_line(exc)}; use LogitEdit.of_target, or set scalable = False") from exc
+        raise CheckFailed(f"{said(exc)}; use LogitEdit.of_target, or set scalable = False") from exc
 
 
 def saved_and_loaded(network: nn.Module) -> nn.Module:
@@ -165,4 +165,4 @@ def reloaded(network: nn.Module) -> nn.Module:
 def told(exc: BaseException) -> str:
     """An exception in one line, with the place where it was raised."""
     frames = traceback.extract_tb(exc.__traceback__)
-    return one_line(exc) + (f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else "")
+    return said(exc) + (f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else "")
