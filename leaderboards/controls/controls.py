@@ -1,9 +1,6 @@
 r"""Controls, as a plugin file: what the parts of `lift` are worth, and `refit-sparse` with as few synapses as `sj` has.
 
-tunebench run leaderboards/mnist-converged/suite.toml --plugin leaderboards/controls.py \
-  -t lift-unaugmented -t refit-sparse-7 -o OUT
-tunebench run leaderboards/fashion-mnist-converged/suite.toml --plugin leaderboards/controls.py \
-  -t refit-sparse-7 -t refit-sparse -t smvt-sj-exact -t logit-bias -o OUT
+tunebench run leaderboards/controls/suite.toml --plugin leaderboards/controls/controls.py -o OUT
 """
 
 from collections.abc import Mapping
@@ -26,6 +23,16 @@ class Unaugmented(Lift):
         return minibatches(task.x_train, task.y_train, steps, seed)
 
 
+class Once(Lift):
+    """The first training of `lift` alone: what it gains within the steps of one trial."""
+
+    name = "lift-once"
+
+    def prepare(self, task):
+        """One network, which is its own mean."""
+        return [self.trained(task.model, task, task.seed)]
+
+
 class SevenSynapses(RefitSparse):
     """`refit-sparse` with at most 7 synapses where it may have 16: what is left of its gain below eight."""
 
@@ -38,5 +45,5 @@ class SevenSynapses(RefitSparse):
 
 @hookimpl
 def tunebench_tuners():
-    """Both controls."""
-    return [Unaugmented(), SevenSynapses()]
+    """All controls."""
+    return [Unaugmented(), Once(), SevenSynapses()]
