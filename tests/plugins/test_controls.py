@@ -1,7 +1,7 @@
-"""The controls of leaderboards/controls.py: each differs from the tuner that it checks in the one thing it says."""
+"""The controls of leaderboards/controls: each differs from the tuner that it checks in the one thing it says."""
 
 import dataclasses
-import itertools
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from tunebench_lift import augmentation
 from tunebench.plugins import PluginFile, load_registry
 from tunebench.selection.search import trials_of
 
-FILE = Path(__file__).parents[2] / "leaderboards" / "controls.py"
+BOARD = Path(__file__).parents[2] / "leaderboards" / "controls"
+FILE = BOARD / "controls.py"
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,13 @@ def registry():
     return load_registry([PluginFile.read(FILE)])
 
 
-def test_the_command_at_the_head_runs_all_of_them(registry):
-    """The first one names every tuner of the file, and no other."""
+def test_the_board_has_those_that_are_cheap(registry):
+    """And no tuner that neither the file nor tunebench has."""
     controls = {name for name in registry.tuners if registry.plugin_of(name).endswith(FILE.name)}
-    command = FILE.read_text("utf-8").split('"""')[1].split("tunebench run")[1].split()
-    named = {after for flag, after in itertools.pairwise(command) if flag == "-t"}
-    assert named == controls == {"lift-unaugmented", "refit-sparse-7"}
+    assert controls == {"lift-once", "lift-unaugmented", "refit-sparse-7"}
+    named = set(tomllib.loads((BOARD / "suite.toml").read_text("utf-8"))["tuners"])
+    assert named & controls == controls - {"lift-unaugmented"}
+    assert named <= set(registry.tuners)
 
 
 @pytest.mark.parametrize("targets", [(8,), (3, 8)])
@@ -60,3 +62,12 @@ def test_unaugmented_warps_nothing(registry, monkeypatch):
     for name in ("SHIFT", "TURN", "ZOOM"):
         monkeypatch.setattr(augmentation, name, 0.0)
     torch.testing.assert_close(weight, tuned(lift, task, {"n": 2})[1].weight, atol=1e-4, rtol=1e-3)
+
+
+def test_once_is_the_first_training(registry):
+    """Of all of `lift`'s steps it takes those of one trial, whatever is averaged."""
+    task = dataclasses.replace(digits_task(), max_steps=4)
+    once, lift = registry.tuner("lift-once"), registry.tuner("lift")
+    (only,) = once.prepare(task)
+    assert torch.equal(only[1].weight, lift.prepare(task)[-1][1].weight)
+    assert torch.equal(tuned(once, task, {"n": 8})[1].weight, only[1].weight)
