@@ -55,7 +55,7 @@ def row_of(board: Path, data: Path | None) -> Row:
         if (record := store.get("cells", cell)) is not None and record["status"] == "ok"
     )
     known = {name: tuple(value) if isinstance(value, list) else value for name, value in lock["suite"].items()}
-    suite = Suite(**known | {"datasets": (dataset,), "models": (model,)})
+    suite = Suite(**known | {"datasets": (dataset,), "models": (model,), "tuners": (cell.tuner,)})
     plan = make_plan(suite, RunOptions(board, place=Place(data)))
     key, spec = next(plan.originals()), plan.models[model]
     ensure_original(key, spec)
