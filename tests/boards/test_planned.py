@@ -1,5 +1,8 @@
 """Planned contrasts: what is compared, the family, what it finds that all pairs miss, how boards show it."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from blocks import TARGET, block
@@ -9,6 +12,7 @@ from tunebench.boards.calibration import family_wise, planned_power, plant, simu
 from tunebench.boards.contrasts import BIAS, ZERO, planned_contrasts, tally
 from tunebench.boards.statistics import differences, holm, pairwise, planned
 from tunebench.boards.statistics.crossed import select, two_sided
+from tunebench.boards.statistics.planned import contrasts_among
 from tunebench.boards.statistics.variance import borrowable, fit_prior, reference, spread
 
 
@@ -33,9 +37,22 @@ def test_one_family_and_a_prior_for_each_control():
     for control in (6, 0):
         rivals = found.tuner[found.control == control]
         moments = spread(values[rivals].astype(float) - values[control], strata)
-        error, df = reference(moments, fit_prior(moments, 7, 11))
+        prior = fit_prior(moments, 7, 11)
+        error, df = reference(moments, replace(prior, df=min(prior.df, 24)))
         p += two_sided(moments.mean, error, df, len(strata)).tolist()
     assert found.p_holm == pytest.approx(holm(p))
+
+
+def test_a_contrast_borrows_six_times_what_it_has():
+    """Not all that other contrasts of a large board have, which their family alone would let it take."""
+    assert borrowable(33, 4, 63) == 4 * 32 - 4
+    correct, labels = block(tuners=30, seeds=5, search=0.02, seed=0)
+    wide = planned(correct, labels, TARGET, [29])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[contrasts_among.__module__], "BORROWED", 1000)
+        narrow = planned(correct, labels, TARGET, [29])
+    assert (narrow.p_holm <= wide.p_holm).all()
+    assert (narrow.p_holm < wide.p_holm).any()
 
 
 def test_any_two_tuners_in_any_direction():
