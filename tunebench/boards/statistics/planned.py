@@ -19,8 +19,8 @@ from tunebench.boards.statistics.crossed import Correct, Labels, bounds, differe
 from tunebench.boards.statistics.pairs import Differences
 from tunebench.boards.statistics.variance import Floats, fit_prior, reference
 
-BORROWED = 6
-"""Most degrees of freedom that a contrast borrows, for each of its own: 24 at five seeds.
+BORROWED = 5
+"""Most degrees of freedom that a contrast borrows, for each of its own: 20 at five seeds.
 
 With so few tests `borrowable` does not bind at five seeds and thirty tuners, and equal tuners of Fashion-MNIST were
 called different in 7.8 % of simulated leaderboards; see leaderboards/aa/planned.py.
